@@ -1,4 +1,4 @@
-/* backend.h: what a device must do to run plans: seven functions. The CPU is the first (src/cpu).
+/* backend.h: what a device must do to run plans: five functions. The CPU is the first (src/cpu).
  *
  * A device owns the workspace, its scratch memory and the KV pages; which page belongs to whom is decided by the
  * engine (src/run), which hands page numbers in with each batch. */
@@ -13,7 +13,7 @@
 
 typedef struct pn_device_config {
     int32_t n_batch;    /* rows of a batch at most */
-    int32_t n_logits;   /* of those, rows whose logits are wanted at once at most */
+    int32_t n_logits;   /* rows of logits held at once; more are handed over block by block */
     int32_t n_pages;    /* KV pages */
     int32_t n_ctx;      /* positions of one sequence at most */
     int32_t n_threads;
@@ -26,6 +26,10 @@ typedef struct pn_device_memory {
     uint64_t activations_bytes, logits_bytes, scratch_bytes;
 } pn_device_memory;
 
+/* The logits [n_vocab] of batch row logit_rows[index], valid during the call. Called in ascending order on the
+ * thread that called run. */
+typedef void (*pn_logits_fn)(void *user, int32_t index, const float *logits);
+
 /* Rows of one sequence are consecutive and in position order. */
 typedef struct pn_batch {
     int32_t n_rows;
@@ -35,7 +39,10 @@ typedef struct pn_batch {
     const int32_t *const *pages; /* pages[seq][position / PN_PAGE_POSITIONS] */
     int32_t n_logits;
     const int32_t *logit_rows; /* [n_logits], ascending */
+    pn_logits_fn on_logits;    /* not NULL when n_logits > 0 */
+    void *user;                /* handed to on_logits and progress */
     const atomic_bool *cancel; /* looked at between operations */
+    bool (*progress)(void *user, double fraction); /* share of this batch done; false cancels; may be NULL */
 } pn_batch;
 
 typedef struct pn_device pn_device;
@@ -48,8 +55,6 @@ typedef struct pn_backend {
     void (*close)(pn_device *device);
     /* Computes a batch. PUNA_E_CANCELLED leaves the pages of the batch's positions undefined. */
     puna_status (*run)(pn_device *device, const pn_batch *batch, puna_error *err);
-    /* Logits [n_logits][n_vocab] of the last run. */
-    const float *(*logits)(const pn_device *device);
     /* Copies one page in all layers. */
     void (*copy_page)(pn_device *device, int32_t from, int32_t to);
 } pn_backend;

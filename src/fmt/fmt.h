@@ -1,8 +1,8 @@
 /* fmt.h: the tensor types of GGUF: names, block sizes, and the scalar reference that decodes a row.
  *
- * One row per type in formats.def, one file per type with kernels (src/fmt/<type>.h: bit diagram, block struct,
- * scalar reference, vector unpack). The scalar reference is the definition: every kernel is tested against it,
- * and it is held bit-exact to the independent package `gguf`. */
+ * One row per type in formats.def, one file per type with kernels (src/fmt/<type>.h: bit diagram,
+ * block struct, scalar reference, vector unpack). The scalar reference is the definition: every
+ * kernel is tested against it, and it is held bit-exact to the independent package `gguf`. */
 #ifndef PN_FMT_FMT_H
 #define PN_FMT_FMT_H
 

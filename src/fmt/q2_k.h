@@ -1,0 +1,38 @@
+/* q2_k.h: 2 bits a weight; per 16 weights a 4-bit scale and a 4-bit minimum: 256 weights in 84
+ * bytes, 2.625 bits a weight.
+ *
+ *   offset  0                 16                       80       82         84
+ *           | scales: 16 B    | qs: 64 bytes             | d f16  | dmin f16 |
+ *   scales[g]:  bits 3..0 scale, bits 7..4 minimum of weights 16g .. 16g+15
+ *   qs[32h + j] (h = 0, 1; j = 0 .. 31):
+ *           bits 1..0  weight 128h + j          bits 5..4  weight 128h + j + 64
+ *           bits 3..2  weight 128h + j + 32     bits 7..6  weight 128h + j + 96
+ *
+ *   weight = (d * scale) * code - (dmin * minimum),  code 0 .. 3 */
+#ifndef PN_FMT_Q2_K_H
+#define PN_FMT_Q2_K_H
+
+#include "fmt/bytes.h"
+
+typedef struct pn_q2_k_block {
+    uint8_t scales[16];
+    uint8_t qs[64];
+    uint8_t d[2];
+    uint8_t dmin[2];
+} pn_q2_k_block;
+_Static_assert(sizeof(pn_q2_k_block) == 84, "Q2_K in formats.def");
+
+static inline void pn_decode_Q2_K(const void *row, float *out, int64_t n) {
+    const pn_q2_k_block *b = row;
+    for (int64_t at = 0; at < n; at += 256, b++, out += 256) {
+        const float d = pn_load_half(b->d), dmin = pn_load_half(b->dmin);
+        for (int i = 0; i < 256; i++) {
+            const float scale = d * (float)pn_nibble(b->scales[i / 16], 0);
+            const float minimum = dmin * (float)pn_nibble(b->scales[i / 16], 1);
+            const int code = b->qs[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
+            out[i] = scale * (float)code - minimum;
+        }
+    }
+}
+
+#endif

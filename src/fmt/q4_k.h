@@ -1,0 +1,37 @@
+/* q4_k.h: 4 bits a weight; per 32 weights a 6-bit scale and a 6-bit minimum: 256 weights in 144
+ * bytes, 4.5 bits a weight.
+ *
+ *   offset  0        2          4                       16                    144
+ *           | d f16  | dmin f16 | scales: k_scales.h    | qs: 128 bytes       |
+ *   qs[32p + j] (p = 0 .. 3; j = 0 .. 31):
+ *           bits 3..0  weight 64p + j        (sub-block 2p)
+ *           bits 7..4  weight 64p + 32 + j   (sub-block 2p + 1)
+ *
+ *   weight = (d * scale) * code - (dmin * minimum),  code 0 .. 15 */
+#ifndef PN_FMT_Q4_K_H
+#define PN_FMT_Q4_K_H
+
+#include "fmt/k_scales.h"
+
+typedef struct pn_q4_k_block {
+    uint8_t d[2];
+    uint8_t dmin[2];
+    uint8_t scales[12];
+    uint8_t qs[128];
+} pn_q4_k_block;
+_Static_assert(sizeof(pn_q4_k_block) == 144, "Q4_K in formats.def");
+
+static inline void pn_decode_Q4_K(const void *row, float *out, int64_t n) {
+    const pn_q4_k_block *b = row;
+    for (int64_t at = 0; at < n; at += 256, b++, out += 256) {
+        const float d = pn_load_half(b->d), dmin = pn_load_half(b->dmin);
+        for (int i = 0; i < 256; i++) {
+            const float scale = d * (float)pn_k_scale(b->scales, i / 32);
+            const float minimum = dmin * (float)pn_k_minimum(b->scales, i / 32);
+            const int code = pn_nibble(b->qs[i / 64 * 32 + i % 32], i % 64 / 32);
+            out[i] = scale * (float)code - minimum;
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,114 @@
+/* engine.c: opening and closing an engine. All memory that depends on the context or on the number
+ * of sequences is taken here, in the amounts memory.c promised; a step allocates nothing. */
+#include "run/engine.h"
+
+#include "base/mem.h"
+#include "run/options.h"
+
+#include <string.h>
+
+/* Shares of the lists among the sequences. */
+static void deal_lists(puna_engine *e) {
+    const size_t n_vocab = (size_t)e->plan->n_vocab;
+    for (int32_t i = 0; i < e->n_seq; i++) {
+        puna_seq *s = &e->seqs[i];
+        s->engine = e;
+        s->slot = i;
+        s->tokens = e->token_lists + (size_t)i * (size_t)e->n_ctx;
+        s->pages = e->page_lists + (size_t)i * (size_t)e->pages_per_seq;
+        s->logits = e->logits + (size_t)i * n_vocab;
+        e->page_tables[i] = s->pages;
+    }
+}
+
+static puna_status take_lists(puna_engine *e, puna_error *err) {
+    const size_t n_seq = (size_t)e->n_seq;
+    e->seqs = pn_calloc(n_seq, sizeof *e->seqs);
+    e->token_lists = pn_calloc(n_seq * (size_t)e->n_ctx, sizeof(int32_t));
+    e->page_lists = pn_calloc(n_seq * (size_t)e->pages_per_seq, sizeof(int32_t));
+    e->logits = pn_calloc(n_seq * (size_t)e->plan->n_vocab, sizeof(float));
+    e->rows = pn_calloc((size_t)e->n_batch * 4, sizeof(int32_t));
+    e->page_tables = pn_calloc(n_seq, sizeof *e->page_tables);
+    if (!e->seqs || !e->token_lists || !e->page_lists || !e->logits || !e->rows || !e->page_tables)
+        return pn_fail_nomem(err, (size_t)e->memory.other_bytes, "the sequences");
+    deal_lists(e);
+    return PUNA_OK;
+}
+
+static puna_status open_parts(puna_engine *e, const pn_device_config *config, puna_error *err) {
+    PN_TRY(take_lists(e, err));
+    PN_TRY(pn_pages_open(&e->pages, config->n_pages, err));
+    return e->backend->open(e->plan, config, &e->device, err);
+}
+
+static puna_status refuse(const puna_memory_plan *p, puna_error *err) {
+    if (p->n_ctx_fits > 0)
+        return pn_fail(err, PUNA_E_LIMIT,
+                       "a context of %d positions needs %llu MiB and %llu MiB are available: a "
+                       "context of %d fits "
+                       "(n_ctx), or a smaller KV type or batch",
+                       p->n_ctx, (unsigned long long)((p->total_bytes + (1u << 20) - 1) >> 20),
+                       (unsigned long long)(p->available_bytes >> 20), p->n_ctx_fits);
+    return pn_fail(err, PUNA_E_LIMIT,
+                   "the engine needs %llu MiB and %llu MiB are available: try a smaller n_batch",
+                   (unsigned long long)((p->total_bytes + (1u << 20) - 1) >> 20),
+                   (unsigned long long)(p->available_bytes >> 20));
+}
+
+puna_status puna_engine_open(puna_model *model, const puna_engine_options *options,
+                             puna_engine **engine, puna_error *err) {
+    puna_memory_plan memory;
+    pn_device_config config;
+    PN_TRY(pn_engine_memory(model, options, &memory, &config, err));
+    if (!memory.fits) return refuse(&memory, err);
+    puna_engine *e = pn_calloc(1, sizeof *e);
+    if (!e) return pn_fail_nomem(err, sizeof *e, "the engine");
+    puna_engine_options_init(&e->options);
+    pn_options_copy(&e->options, sizeof e->options, options);
+    e->model = puna_model_retain(model);
+    e->plan = &model->plan;
+    e->backend = &pn_backend_cpu;
+    e->memory = memory;
+    e->n_ctx = memory.n_ctx;
+    e->n_seq = memory.n_seq;
+    e->n_batch = memory.n_batch;
+    e->pages_per_seq = (e->n_ctx + PN_PAGE_POSITIONS - 1) / PN_PAGE_POSITIONS;
+    atomic_init(&e->cancel, false);
+    const puna_status status = open_parts(e, &config, err);
+    if (status != PUNA_OK) {
+        puna_engine_free(e);
+        return status;
+    }
+    *engine = e;
+    return PUNA_OK;
+}
+
+void puna_engine_free(puna_engine *e) {
+    if (!e) return;
+    for (int32_t i = 0; e->seqs && i < e->n_seq; i++)
+        if (e->seqs[i].open) puna_seq_free(&e->seqs[i]);
+    if (e->device) e->backend->close(e->device);
+    pn_pages_close(&e->pages);
+    pn_free(e->seqs);
+    pn_free(e->token_lists);
+    pn_free(e->page_lists);
+    pn_free(e->logits);
+    pn_free(e->rows);
+    pn_free(e->page_tables);
+    puna_model_free(e->model);
+    pn_free(e);
+}
+
+void puna_engine_get_plan(const puna_engine *engine, puna_memory_plan *plan) {
+    pn_options_fill(plan, &engine->memory, sizeof engine->memory);
+}
+
+void puna_engine_cancel(puna_engine *engine) {
+    atomic_store_explicit(&engine->cancel, true, memory_order_relaxed);
+}
+
+bool puna_engine_is_idle(const puna_engine *engine) {
+    for (int32_t i = 0; i < engine->n_seq; i++)
+        if (engine->seqs[i].active) return false;
+    return true;
+}

@@ -1,0 +1,126 @@
+/* memory.c: every byte of an engine before it is opened. The context, when not asked for, is what
+ * the model was trained for, cut to what fits. */
+#include "run/engine.h"
+
+#include "base/log.h"
+#include "base/os.h"
+#include "run/options.h"
+
+#define MAX_SEQS    1024
+#define MAX_BATCH   8192
+#define MAX_CTX     (INT32_C(1) << 27)
+#define MAX_THREADS 1024
+
+void puna_engine_options_init(puna_engine_options *options) {
+    *options = (puna_engine_options){
+        .size = sizeof *options, .n_seq = 1, .n_batch = 512, .kv_type = PUNA_KV_F16};
+}
+
+static puna_status check_range(const char *name, int64_t value, int64_t min, int64_t max,
+                               puna_error *err) {
+    if (value >= min && value <= max) return PUNA_OK;
+    return pn_fail(err, PUNA_E_ARG, "%s is %lld, allowed: %lld to %lld", name, (long long)value,
+                   (long long)min, (long long)max);
+}
+
+static puna_status check_options(const puna_engine_options *o, puna_error *err) {
+    PN_TRY(check_range("n_ctx", o->n_ctx, 0, MAX_CTX, err));
+    PN_TRY(check_range("n_seq", o->n_seq, 1, MAX_SEQS, err));
+    PN_TRY(check_range("n_batch", o->n_batch, 1, MAX_BATCH, err));
+    PN_TRY(check_range("n_threads", o->n_threads, 0, MAX_THREADS, err));
+    return check_range("kv_type", (int64_t)o->kv_type, PUNA_KV_F16, PUNA_KV_Q8_0, err);
+}
+
+/* Fills the plan and the device's configuration for a context of n_ctx positions. */
+static void measure(const puna_model *model, const puna_engine_options *o, int32_t n_ctx,
+                    puna_memory_plan *plan, pn_device_config *config) {
+    const int32_t pages_per_seq = (n_ctx + PN_PAGE_POSITIONS - 1) / PN_PAGE_POSITIONS;
+    const int32_t n_batch = o->n_batch < n_ctx || o->n_seq > 1 ? o->n_batch : n_ctx;
+    *config = (pn_device_config){
+        .n_batch = n_batch,
+        .n_logits = n_batch < 32 ? n_batch : 32,
+        .n_pages = pages_per_seq * o->n_seq,
+        .n_ctx = n_ctx,
+        .n_threads = o->n_threads,
+        .kv_type = o->kv_type,
+    };
+    pn_device_memory m;
+    pn_backend_cpu.memory(&model->plan, config, &m);
+    const uint64_t n_seq = (uint64_t)o->n_seq, n_vocab = (uint64_t)model->plan.n_vocab;
+    plan->n_ctx = n_ctx;
+    plan->n_batch = n_batch;
+    plan->kv_bytes = m.kv_bytes;
+    plan->kv_bytes_per_position = m.kv_bytes_per_page / PN_PAGE_POSITIONS;
+    plan->activations_bytes = m.activations_bytes;
+    plan->logits_bytes = m.logits_bytes + n_seq * n_vocab * sizeof(float);
+    plan->scratch_bytes = m.scratch_bytes;
+    plan->other_bytes = n_seq * ((uint64_t)n_ctx * 4 + (uint64_t)pages_per_seq * 4 +
+                                 sizeof(puna_seq) + sizeof(void *)) +
+                        (uint64_t)config->n_pages * 8 + (uint64_t)n_batch * 16 +
+                        sizeof(puna_engine);
+    plan->total_bytes = plan->kv_bytes + plan->activations_bytes + plan->logits_bytes +
+                        plan->scratch_bytes + plan->other_bytes;
+}
+
+/* The largest context of at most `most` positions whose total fits; 0 when not even one page does.
+ */
+static int32_t largest_fitting(const puna_model *model, const puna_engine_options *o, int32_t most,
+                               uint64_t available) {
+    puna_memory_plan plan = {.size = sizeof plan};
+    pn_device_config config;
+    measure(model, o, most, &plan, &config);
+    if (plan.total_bytes <= available) return most;
+    int32_t low = 0,
+            high = most / PN_PAGE_POSITIONS; /* in pages; low fits (or is 0), high + 1 does not */
+    while (low < high) {
+        const int32_t middle = low + (high - low + 1) / 2;
+        measure(model, o, middle * PN_PAGE_POSITIONS, &plan, &config);
+        if (plan.total_bytes <= available)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low * PN_PAGE_POSITIONS;
+}
+
+puna_status pn_engine_memory(const puna_model *model, const puna_engine_options *options,
+                             puna_memory_plan *plan, pn_device_config *config, puna_error *err) {
+    puna_engine_options o;
+    puna_engine_options_init(&o);
+    pn_options_copy(&o, sizeof o, options);
+    PN_TRY(check_options(&o, err));
+    if (model->plan.n_ops == 0)
+        return pn_fail(err, PUNA_E_STATE, "%s: opened for its vocabulary or keys only",
+                       pn_gguf_path(model->gguf));
+    if (o.n_threads == 0) o.n_threads = pn_os_n_cpus();
+    const int32_t trained = model->plan.n_ctx_train > 0 && model->plan.n_ctx_train <= MAX_CTX
+                                ? model->plan.n_ctx_train
+                                : 4096;
+    const uint64_t available = o.max_bytes ? o.max_bytes : pn_os_available_bytes();
+    *plan = (puna_memory_plan){.size = sizeof *plan,
+                               .n_ctx_train = model->plan.n_ctx_train,
+                               .n_seq = o.n_seq,
+                               .n_threads = o.n_threads,
+                               .available_bytes = available,
+                               .weights_bytes = pn_gguf_file_bytes(model->gguf)};
+    plan->n_ctx_fits = largest_fitting(model, &o, o.n_ctx > trained ? o.n_ctx : trained, available);
+    int32_t n_ctx = o.n_ctx ? o.n_ctx : trained;
+    if (o.n_ctx == 0 && plan->n_ctx_fits < n_ctx && plan->n_ctx_fits > 0) {
+        n_ctx = plan->n_ctx_fits;
+        pn_log(PUNA_LOG_WARN,
+               "context cut from %d to %d positions: that is what %llu MiB of memory hold", trained,
+               n_ctx, (unsigned long long)(available >> 20));
+    }
+    measure(model, &o, n_ctx, plan, config);
+    plan->fits = plan->total_bytes <= available;
+    return PUNA_OK;
+}
+
+puna_status puna_engine_plan(const puna_model *model, const puna_engine_options *options,
+                             puna_memory_plan *plan, puna_error *err) {
+    puna_memory_plan ours;
+    pn_device_config config;
+    PN_TRY(pn_engine_memory(model, options, &ours, &config, err));
+    pn_options_fill(plan, &ours, sizeof ours);
+    return PUNA_OK;
+}

@@ -1,0 +1,170 @@
+/* step.c: one batched step: choose rows, compute them, sample.
+ *
+ * Sequences that wait for one token come first, then prompts in chunks, in slot order, up to
+ * n_batch rows. Which rows share a batch changes the speed and nothing else. A step that fails or
+ * is cancelled leaves every timeline as it was: n_computed moves only after the device has
+ * succeeded. */
+#include "run/engine.h"
+
+#include "base/os.h"
+
+#include <string.h>
+
+static int32_t n_pending(const puna_seq *s) {
+    return s->n_tokens - s->n_computed;
+}
+
+/* Adds the next n rows of a sequence to the batch; logits where they are wanted. */
+static void add_rows(puna_engine *e, puna_seq *s, int32_t n) {
+    pn_batch *b = &e->batch;
+    int32_t *tokens = e->rows, *positions = tokens + e->n_batch, *seqs = positions + e->n_batch;
+    int32_t *logit_rows = seqs + e->n_batch;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t position = s->n_computed + i, row = b->n_rows++;
+        tokens[row] = s->tokens[position];
+        positions[row] = position;
+        seqs[row] = s->slot;
+        if (s->on_logits || position == s->n_tokens - 1) logit_rows[b->n_logits++] = row;
+        if (position < s->n_fed) e->n_prefill_rows++;
+    }
+    s->n_rows = n;
+}
+
+static puna_status choose_rows(puna_engine *e, puna_error *err) {
+    e->batch = (pn_batch){.tokens = e->rows,
+                          .positions = e->rows + e->n_batch,
+                          .seqs = e->rows + 2 * e->n_batch,
+                          .logit_rows = e->rows + 3 * e->n_batch,
+                          .pages = (const int32_t *const *)e->page_tables};
+    e->n_prefill = e->n_prefill_done = e->n_prefill_rows = 0;
+    for (int32_t i = 0; i < e->n_seq; i++) {
+        puna_seq *s = &e->seqs[i];
+        s->n_rows = 0;
+        if (!s->active || n_pending(s) == 0) continue;
+        const int32_t done = s->n_computed - s->stats.n_reused;
+        if (s->n_computed < s->n_fed) {
+            e->n_prefill += s->n_fed - s->stats.n_reused;
+            e->n_prefill_done += done > 0 ? done : 0;
+        }
+    }
+    for (int pass = 0; pass < 2; pass++) /* first those that wait for one token */
+        for (int32_t i = 0; i < e->n_seq; i++) {
+            puna_seq *s = &e->seqs[i];
+            if (!s->active || n_pending(s) == 0 || (n_pending(s) == 1) != (pass == 0)) continue;
+            const int32_t room = e->n_batch - e->batch.n_rows,
+                          n = n_pending(s) < room ? n_pending(s) : room;
+            if (n == 0) continue;
+            PN_TRY(pn_seq_reserve(s, n, err));
+            s->has_logits = false;
+            add_rows(e, s, n);
+        }
+    return PUNA_OK;
+}
+
+static void take_logits(void *user, int32_t index, const float *logits) {
+    puna_engine *e = user;
+    const int32_t row = e->batch.logit_rows[index], position = e->batch.positions[row];
+    puna_seq *s = &e->seqs[e->batch.seqs[row]];
+    if (s->on_logits) s->on_logits(s->on_logits_user, position, logits, e->plan->n_vocab);
+    if (position == s->n_tokens - 1)
+        memcpy(s->logits, logits, (size_t)e->plan->n_vocab * sizeof(float));
+}
+
+static bool report_progress(void *user, double fraction) {
+    puna_engine *e = user;
+    const double done = e->n_prefill_done + fraction * e->n_prefill_rows;
+    return e->options.progress(e->options.progress_user, done / e->n_prefill);
+}
+
+static puna_status compute(puna_engine *e, puna_error *err) {
+    e->batch.on_logits = take_logits;
+    e->batch.user = e;
+    e->batch.cancel = &e->cancel;
+    if (e->options.progress && e->n_prefill > 1) e->batch.progress = report_progress;
+    const double start = pn_os_seconds();
+    PN_TRY(e->backend->run(e->device, &e->batch, err));
+    const double seconds = pn_os_seconds() - start;
+    for (int32_t i = 0; i < e->n_seq; i++) {
+        puna_seq *s = &e->seqs[i];
+        if (s->n_rows == 0) continue;
+        if (s->n_computed < s->n_fed)
+            s->stats.prefill_s += seconds;
+        else
+            s->stats.decode_s += seconds;
+        s->n_computed += s->n_rows;
+        s->has_logits = n_pending(s) == 0;
+    }
+    if (e->options.progress && e->n_prefill > 1 &&
+        e->n_prefill_done + e->n_prefill_rows == e->n_prefill)
+        (void)e->options.progress(e->options.progress_user, 1.0);
+    return PUNA_OK;
+}
+
+/* ---- sampling ---- */
+
+static void finish(puna_seq *s, puna_finish why, puna_event *event) {
+    char *text = s->text + s->text_cap;
+    event->kind = PUNA_EVENT_FINISHED;
+    event->finish = why;
+    event->text = text;
+    event->text_bytes = pn_detok_finish(&s->detok, text);
+    s->active = false;
+}
+
+/* Samples one token of a sequence whose logits are ready, or finishes it. Returns the events
+ * written (1 or 2). */
+static int32_t advance(puna_seq *s, puna_event *events) {
+    puna_engine *e = s->engine;
+    events[0] = events[1] = (puna_event){.seq = s, .user = s->user, .text = "", .token = -1};
+    if (s->n_left == 0 || s->n_tokens == e->n_ctx) {
+        finish(s, s->n_left == 0 ? PUNA_FINISH_LENGTH : PUNA_FINISH_CONTEXT, &events[0]);
+        return 1;
+    }
+    const double start = pn_os_seconds();
+    int32_t token;
+    if (pn_sampler_draw(s->sampler, s->logits, s->tokens, s->n_tokens, &token, &events[0].error) !=
+        PUNA_OK) {
+        events[0].kind = PUNA_EVENT_FAILED;
+        s->active = false;
+        return 1;
+    }
+    events[0].token = token;
+    if (s->n_logprobs > 0) {
+        events[0].n_top = pn_sampler_logprobs(s->logits, e->plan->n_vocab, token,
+                                              &events[0].logprob, s->top, s->n_logprobs);
+        events[0].top = s->top;
+    }
+    s->tokens[s->n_tokens++] = token;
+    s->has_logits = false;
+    s->stats.decode_s += pn_os_seconds() - start;
+    if (pn_vocab_is_end(e->model->vocab, token)) {
+        finish(s, PUNA_FINISH_END, &events[0]);
+        return 1;
+    }
+    events[0].kind = PUNA_EVENT_TOKEN;
+    events[0].text = s->text;
+    events[0].text_bytes = pn_detok_push(e->model->vocab, &s->detok, token, true, s->text);
+    s->stats.n_sampled++;
+    if (s->n_left > 0) s->n_left--;
+    if (s->n_left != 0 && s->n_tokens < e->n_ctx) return 1;
+    finish(s, s->n_left == 0 ? PUNA_FINISH_LENGTH : PUNA_FINISH_CONTEXT, &events[1]);
+    return 2;
+}
+
+puna_status puna_engine_step(puna_engine *engine, puna_event *events, int32_t max_events,
+                             int32_t *n_events, puna_error *err) {
+    if (max_events < 2)
+        return pn_fail(err, PUNA_E_ARG, "max_events is %d, at least 2 are needed", max_events);
+    *n_events = 0;
+    puna_status status = choose_rows(engine, err);
+    if (status == PUNA_OK && engine->batch.n_rows > 0)
+        status = compute(engine, err);
+    else if (status == PUNA_OK && atomic_load(&engine->cancel))
+        status = pn_fail(err, PUNA_E_CANCELLED, "cancelled");
+    if (status == PUNA_E_CANCELLED) atomic_store(&engine->cancel, false);
+    if (status != PUNA_OK) return status;
+    for (int32_t i = 0; i < engine->n_seq && *n_events + 2 <= max_events; i++)
+        if (engine->seqs[i].active && engine->seqs[i].has_logits)
+            *n_events += advance(&engine->seqs[i], events + *n_events);
+    return PUNA_OK;
+}

@@ -1,0 +1,96 @@
+/* simd.h: the vector vocabulary that kernels and the unpacking of formats are written in.
+ *
+ * Two types, both 64 bytes: pn_vf, 16 float32 lanes, and pn_vi, integers that each operation reads
+ * as 64 bytes, 32 int16 or 16 int32. The three implementations (simd_scalar.h, simd_avx2.h,
+ * simd_avx512.h) give the same bits for every operation: floats round once per operation, sums over
+ * lanes have one fixed order, integers are exact.
+ *
+ * The build of src/cpu/isa defines PN_ISA_NAME (avx512) and PN_ISA_<name>; other sources, which
+ * only take the scalar references from src/fmt, get the scalar implementation. This folder is the
+ * only place that asks which one it is. */
+#ifndef PN_SIMD_SIMD_H
+#define PN_SIMD_SIMD_H
+
+#include "simd/isa.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef PN_ISA_NAME
+#define PN_ISA_NAME scalar
+#endif
+/* pn_add -> pn_add_avx512: functions that exist once per instruction set. */
+#define PN_ISA_PASTE(name, isa)  name##_##isa
+#define PN_ISA_EXPAND(name, isa) PN_ISA_PASTE(name, isa)
+#define PN_ISA_FN(name)          PN_ISA_EXPAND(name, PN_ISA_NAME)
+
+/* Everything of the vocabulary disappears into its caller. */
+#define PN_INLINE static inline __attribute__((always_inline))
+
+#define PN_LANES 16 /* float32 or int32 lanes of a vector */
+
+#if defined(PN_ISA_avx512)
+#define PN_ISA_ID PN_ISA_AVX512
+#include "simd/simd_avx512.h"
+#elif defined(PN_ISA_avx2)
+#define PN_ISA_ID PN_ISA_AVX2
+#include "simd/simd_avx2.h"
+#else
+#define PN_ISA_ID PN_ISA_SCALAR
+#include "simd/simd_scalar.h"
+#endif
+
+/* The operations every implementation has, on lanes i = 0..15. max and min return b when a or b is
+ * NaN.
+ *
+ *   pn_vf_zero() pn_vf_set1(x)             all lanes 0 or x
+ *   pn_vf_load(p) pn_vf_store(p, v)        16 floats, any alignment
+ *   pn_vf_load_n(p, n) pn_vf_store_n(p, v, n)   the first n lanes, 0 <= n <= 16; the others load as
+ * 0 pn_vf_load_f16(p) pn_vf_store_f16(p, v)     IEEE half precision, round to nearest even
+ *   pn_vf_load_bf16(p)                     bfloat16
+ *   pn_vf_load_s8(p)                       16 signed bytes as floats
+ *   pn_vf_store_s8(p, v)                   round to nearest even; lanes must be within -128..127
+ *   pn_vf_add sub mul div min max (a, b)   one rounding each
+ *   pn_vf_fma(a, b, c)                     a * b + c, one rounding
+ *   pn_vf_abs(a) pn_vf_neg(a)
+ *   pn_vf_round(a)                         nearest integer, ties to even, |a| < 2^22
+ *   pn_vf_scale2(a, n)                     a * 2^n for integer lanes n (as floats) within -126..127
+ *   pn_vf_first_n(a, b, n)                 lanes i < n of a, the others of b
+ *   pn_vf_sum(a)                           8 sums a[i] + a[i + 8], then 4, 2, 1: always that tree
+ *   pn_vf_max_lanes(a)                     largest lane (no NaN)
+ */
+
+/* ---- functions made of these, the same bits everywhere ---- */
+
+/* e^x within 2 units of the last place; 0 below -104, infinity above 88.8, NaN for NaN.
+ * x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor series to r^7 / 7! (relative error below
+ * 3e-8 there). */
+PN_INLINE pn_vf pn_vf_exp(pn_vf x) {
+    /* min and max return their second argument for NaN, which so passes through. */
+    x = pn_vf_min(pn_vf_set1(89.0f), pn_vf_max(pn_vf_set1(-105.0f), x));
+    const pn_vf n = pn_vf_round(pn_vf_mul(x, pn_vf_set1(0x1.715476p+0f)));
+    pn_vf r =
+        pn_vf_fma(n, pn_vf_set1(-0x1.62e4p-1f), x); /* the high bits of ln 2: n * them is exact */
+    r = pn_vf_fma(n, pn_vf_set1(-0x1.7f7d1cp-20f), r); /* and the rest */
+    pn_vf p = pn_vf_set1(1.0f / 5040.0f);
+    p = pn_vf_fma(p, r, pn_vf_set1(1.0f / 720.0f));
+    p = pn_vf_fma(p, r, pn_vf_set1(1.0f / 120.0f));
+    p = pn_vf_fma(p, r, pn_vf_set1(1.0f / 24.0f));
+    p = pn_vf_fma(p, r, pn_vf_set1(1.0f / 6.0f));
+    p = pn_vf_fma(p, r, pn_vf_set1(0.5f));
+    p = pn_vf_fma(p, r, pn_vf_set1(1.0f));
+    p = pn_vf_fma(p, r, pn_vf_set1(1.0f));
+    /* In two steps, so that neither power leaves the normal range: the first is exact. */
+    const pn_vf half = pn_vf_round(pn_vf_mul(n, pn_vf_set1(0.5f)));
+    return pn_vf_scale2(pn_vf_scale2(p, half), pn_vf_sub(n, half));
+}
+
+/* tanh(x) = 1 - 2 / (e^2x + 1), absolute error below 2e-7. */
+PN_INLINE pn_vf pn_vf_tanh(pn_vf x) {
+    const pn_vf one = pn_vf_set1(1.0f);
+    const pn_vf e = pn_vf_exp(pn_vf_add(x, x));
+    return pn_vf_sub(one, pn_vf_div(pn_vf_set1(2.0f), pn_vf_add(e, one)));
+}
+
+#endif

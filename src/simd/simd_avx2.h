@@ -4,6 +4,8 @@
 
 #include <immintrin.h>
 
+#define PN_VF_REGS 8 /* vectors that the register file holds */
+
 typedef struct pn_vf {
     __m256 l, h; /* lanes 0..7, 8..15 */
 } pn_vf;

@@ -5,6 +5,8 @@
 
 #include <immintrin.h>
 
+#define PN_VF_REGS 32 /* vectors that the register file holds */
+
 typedef __m512 pn_vf;
 
 /* ---- floats ---- */

@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#define PN_VF_REGS 4 /* vectors that the register file holds */
+
 typedef struct pn_vf {
     float f[16];
 } pn_vf;

@@ -26,7 +26,7 @@ typedef enum pn_gguf_type {
     PN_GGUF_F64 = 12
 } pn_gguf_type;
 
-/* Bytes in the mapped file; may hold NUL bytes and invalid UTF-8. */
+/* A copy owned by the pn_gguf; may hold NUL bytes and invalid UTF-8. A NUL follows every value outside arrays. */
 typedef struct pn_str {
     const char *data;
     size_t n;
@@ -35,7 +35,7 @@ typedef struct pn_str {
 typedef struct pn_gguf_array {
     pn_gguf_type type;  /* of the elements; never PN_GGUF_ARRAY */
     uint64_t n;
-    const void *data;   /* fixed-size types: n packed little-endian elements, not aligned */
+    const void *data;   /* fixed-size types: n packed little-endian elements, 16-byte aligned */
     const pn_str *strs; /* PN_GGUF_STRING: n strings */
 } pn_gguf_array;
 

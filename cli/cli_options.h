@@ -1,0 +1,73 @@
+/* cli_options.h: the options of all commands, parsed from the environment and the command line.
+ *
+ * One table in cli_options.c drives getopt_long, the help text, the range checks and the environment: every long
+ * option --some-name can also be set as PUNA_SOME_NAME; the command line wins. */
+#ifndef PUNA_CLI_OPTIONS_H
+#define PUNA_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "command.h"
+#include "puna.h"
+
+struct options {
+    const command *command;
+    /* input */
+    const char *model; /* NULL: the default model */
+    const char *prompt;
+    const char *file; /* "-" is stdin */
+    const char *ids;  /* logits: token ids in place of a prompt */
+    bool special;
+    bool no_bos;
+    bool escape;
+    /* engine */
+    int32_t n_ctx;
+    int32_t n_batch;
+    int32_t n_threads;
+    int32_t n_seq;
+    int32_t kv_type_k; /* a puna_kv_type, or -1 when not given */
+    int32_t kv_type_v;
+    bool no_mmap;
+    bool mlock;
+    /* sampling */
+    int32_t n_predict;
+    puna_sampler_params sampler;
+    const char **breakers;
+    puna_logit_bias *biases;
+    /* what to print */
+    const char *all_path;
+    int32_t top;
+    bool ids_only;
+    bool jsonl;
+    bool json;
+    bool echo;
+    bool quiet;
+    bool verbose;
+    bool help;
+    bool vocab;
+    bool list_tensors;
+    bool list_meta;
+    /* measuring */
+    int32_t bench_prompt;
+    int32_t bench_gen;
+    int32_t repetitions;
+    int32_t n_chunks;
+    /* arguments that are no options */
+    char **words;
+    int n_words;
+};
+
+/* Parses argv[1..] (argv[0] is the command's name) into *o. Returns STATUS_DONE or STATUS_USAGE, after a message
+ * on stderr. *o stays valid for the life of argv; options_free releases what it holds. */
+int options_parse(options *o, const command *cmd, int argc, char **argv);
+void options_free(options *o);
+
+/* Prints usage, details and options of a command. */
+void options_print_help(FILE *out, const command *cmd);
+
+/* The entry of names[0..n) nearest to word, or NULL when none is near. */
+const char *options_nearest(const char *word, const char *const *names, int n);
+
+#endif

@@ -1,0 +1,167 @@
+/* cli_print.c: the two streams of the program, and numbers as people read them. */
+#define _POSIX_C_SOURCE 200809L /* flockfile, isatty, clock_gettime */
+#include "cli_print.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "session.h"
+
+static bool quiet;
+static bool colours;
+static bool terminal;
+static int out_errno;
+
+static bool environment_set(const char *name) {
+    const char *value = getenv(name);
+    return value && *value;
+}
+
+static void log_line(void *user, puna_log_level level, const char *msg) {
+    puna_log_level least = *(const puna_log_level *)user;
+    if (level >= least) print_note("puna: %s", msg);
+}
+
+void print_setup(bool be_quiet, bool verbose) {
+    static puna_log_level least;
+    const char *term = getenv("TERM");
+    quiet = be_quiet;
+    terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+    colours = (terminal && !environment_set("NO_COLOR")) || environment_set("CLICOLOR_FORCE");
+    least = verbose ? PUNA_LOG_DEBUG : PUNA_LOG_WARN;
+    puna_set_log(log_line, &least);
+}
+
+bool print_is_quiet(void) {
+    return quiet;
+}
+
+bool print_on_terminal(void) {
+    return terminal;
+}
+
+static void print_line(const char *colour, const char *prefix, const char *format, va_list args) {
+    flockfile(stderr);
+    if (colours) fputs(colour, stderr);
+    fputs(prefix, stderr);
+    if (colours && *prefix) fputs("\033[0m", stderr);
+    vfprintf(stderr, format, args);
+    if (colours && !*prefix) fputs("\033[0m", stderr);
+    fputc('\n', stderr);
+    funlockfile(stderr);
+}
+
+void print_error(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    print_line("\033[1;31m", "puna: ", format, args);
+    va_end(args);
+}
+
+int print_usage_error(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    print_line("\033[1;31m", "puna: ", format, args);
+    va_end(args);
+    return STATUS_USAGE;
+}
+
+int print_failure(const puna_error *err) {
+    if (err->code == PUNA_E_CANCELLED && session_interrupted()) return STATUS_INTERRUPTED;
+    print_error("%s", err->msg[0] ? err->msg : puna_status_name(err->code));
+    return STATUS_FAILED;
+}
+
+void print_note(const char *format, ...) {
+    va_list args;
+    if (quiet) return;
+    va_start(args, format);
+    print_line("\033[2m", "", format, args);
+    va_end(args);
+}
+
+bool out_write(const char *bytes, size_t n_bytes) {
+    if (out_errno) return false;
+    if (fwrite(bytes, 1, n_bytes, stdout) != n_bytes) out_errno = errno ? errno : EIO;
+    return !out_errno;
+}
+
+bool out_printf(const char *format, ...) {
+    va_list args;
+    if (out_errno) return false;
+    va_start(args, format);
+    if (vprintf(format, args) < 0) out_errno = errno ? errno : EIO;
+    va_end(args);
+    return !out_errno;
+}
+
+bool out_flush(void) {
+    if (!out_errno && fflush(stdout) != 0) out_errno = errno ? errno : EIO;
+    return !out_errno;
+}
+
+int out_finish(int status) {
+    if (out_flush() || out_errno == EPIPE) return status;
+    print_error("cannot write to standard output: %s", strerror(out_errno));
+    return status == STATUS_DONE ? STATUS_FAILED : status;
+}
+
+char *format_bytes(char buf[NUMBER_CHARS], uint64_t bytes) {
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double value = (double)bytes;
+    int unit = 0;
+    while (value >= 1024 && unit < 6) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(buf, NUMBER_CHARS, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return buf;
+}
+
+char *format_count(char buf[NUMBER_CHARS], uint64_t count) {
+    static const char *const units[] = {"", " K", " M", " B", " T"};
+    double value = (double)count;
+    int unit = 0;
+    while (value >= 1000 && unit < 4) {
+        value /= 1000;
+        unit++;
+    }
+    snprintf(buf, NUMBER_CHARS, unit ? "%.1f%s" : "%.0f%s", value, units[unit]);
+    return buf;
+}
+
+char *format_digits(char buf[NUMBER_CHARS], uint64_t number) {
+    char digits[NUMBER_CHARS];
+    int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
+    char *to = buf;
+    for (int i = 0; i < n; i++) {
+        if (i && (n - i) % 3 == 0) *to++ = ',';
+        *to++ = digits[i];
+    }
+    *to = 0;
+    return buf;
+}
+
+double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+void *need_memory(void *old, size_t count, size_t each) {
+    void *memory = NULL;
+    if (each == 0 || count <= SIZE_MAX / each) {
+        size_t n_bytes = count * each;
+        memory = realloc(old, n_bytes ? n_bytes : 1);
+    }
+    if (!memory) {
+        print_error("out of memory: %zu items of %zu bytes", count, each);
+        exit(STATUS_FAILED);
+    }
+    return memory;
+}

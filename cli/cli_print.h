@@ -1,0 +1,50 @@
+/* cli_print.h: the two streams of the program, and numbers as people read them.
+ *
+ * Data goes to stdout through out_*, which notices a reader that went away or a full disk; messages go to stderr
+ * through print_*. Colours appear only on a terminal (NO_COLOR, TERM=dumb and CLICOLOR_FORCE are obeyed). */
+#ifndef PUNA_CLI_PRINT_H
+#define PUNA_CLI_PRINT_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "puna.h"
+
+/* quiet: errors only. verbose: what the library logs, too. */
+void print_setup(bool quiet, bool verbose);
+bool print_is_quiet(void);
+/* True when stderr is a terminal that can redraw a line. */
+bool print_on_terminal(void);
+
+/* One line "puna: ..." on stderr. */
+__attribute__((format(printf, 1, 2))) void print_error(const char *format, ...);
+/* The same, for a mistake in the command line. Returns STATUS_USAGE. */
+__attribute__((format(printf, 1, 2))) int print_usage_error(const char *format, ...);
+/* Prints the library's error. Returns STATUS_FAILED, or STATUS_INTERRUPTED after Ctrl-C. */
+int print_failure(const puna_error *err);
+/* A line on stderr for people, dimmed on a terminal; silent with -q. */
+__attribute__((format(printf, 1, 2))) void print_note(const char *format, ...);
+
+/* Writes to stdout. False when stdout cannot take more: stop, and let out_finish say why. */
+bool out_write(const char *bytes, size_t n_bytes);
+__attribute__((format(printf, 1, 2))) bool out_printf(const char *format, ...);
+bool out_flush(void);
+/* Flushes stdout; returns status, or STATUS_FAILED with a message when output was lost. A reader that closed the
+ * pipe has what it wanted: that is no error. */
+int out_finish(int status);
+
+/* "93.8 MiB", "134.5 M", "98,362,432" into buf, which is returned. */
+#define NUMBER_CHARS 32
+char *format_bytes(char buf[NUMBER_CHARS], uint64_t bytes);
+char *format_count(char buf[NUMBER_CHARS], uint64_t count);
+char *format_digits(char buf[NUMBER_CHARS], uint64_t number);
+
+/* Monotonic seconds. */
+double seconds_now(void);
+
+/* malloc and realloc that end the program with a message when memory is out. */
+void *need_memory(void *old, size_t count, size_t each);
+
+#endif

@@ -1,0 +1,67 @@
+/* json_out.c: the few things every command with --json needs on top of jansson. */
+#include "json_out.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "cli_print.h"
+
+/* Bytes of the UTF-8 character at s[0..n), or 0 when it is not one (Unicode 15, table 3-7). */
+static size_t character_bytes(const unsigned char *s, size_t n) {
+    size_t length = s[0] < 0x80   ? 1
+                    : s[0] < 0xC2 ? 0
+                    : s[0] < 0xE0 ? 2
+                    : s[0] < 0xF0 ? 3
+                    : s[0] < 0xF5 ? 4
+                                  : 0;
+    if (length == 0 || length > n) return 0;
+    if (s[0] == 0xE0 && s[1] < 0xA0) return 0; /* overlong */
+    if (s[0] == 0xED && s[1] > 0x9F) return 0; /* surrogates */
+    if (s[0] == 0xF0 && s[1] < 0x90) return 0; /* overlong */
+    if (s[0] == 0xF4 && s[1] > 0x8F) return 0; /* beyond U+10FFFF */
+    for (size_t i = 1; i < length; i++) {
+        if ((s[i] & 0xC0) != 0x80) return 0;
+    }
+    return length;
+}
+
+json_t *json_text(const char *bytes, size_t n_bytes) {
+    json_t *text = json_stringn(bytes, n_bytes);
+    if (text) return text;
+    char *clean = need_memory(NULL, n_bytes, 3); /* each bad byte becomes three */
+    size_t n_clean = 0;
+    for (size_t i = 0; i < n_bytes;) {
+        size_t length = character_bytes((const unsigned char *)bytes + i, n_bytes - i);
+        memcpy(clean + n_clean, length ? bytes + i : "\xEF\xBF\xBD", length ? length : 3);
+        n_clean += length ? length : 3;
+        i += length ? length : 1;
+    }
+    text = json_stringn(clean, n_clean);
+    free(clean);
+    return text;
+}
+
+json_t *json_number(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *json_id_array(const int32_t *ids, int32_t n_ids) {
+    json_t *array = json_array();
+    for (int32_t i = 0; i < n_ids; i++) json_array_append_new(array, json_integer(ids[i]));
+    return array;
+}
+
+int json_print(json_t *value, bool pretty) {
+    size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(9) | (pretty ? JSON_INDENT(2) : 0);
+    char *text = value ? json_dumps(value, flags) : NULL;
+    json_decref(value);
+    if (!text) {
+        print_error("out of memory while writing JSON");
+        return STATUS_FAILED;
+    }
+    out_printf("%s\n", text);
+    free(text);
+    return STATUS_DONE;
+}

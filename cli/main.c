@@ -1,0 +1,122 @@
+/* main.c: the table of commands, and finding the one that was asked for. */
+#define _POSIX_C_SOURCE 200809L /* SIGPIPE */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "cli_options.h"
+#include "cli_print.h"
+#include "puna.h"
+#include "session.h"
+
+static const command commands[] = {
+    {"run", CMD_RUN, "[-m] FILE [-p] PROMPT [options]", "complete a text",
+     "Prints the generated text on stdout as it comes, without the prompt (--echo adds it), and "
+     "the speed on\n"
+     "stderr. The prompt comes from -p, -f, the second word, or a pipe. Ctrl-C stops cleanly (exit "
+     "status 130).\n",
+     cmd_run},
+    {"tokenize", CMD_TOKENIZE, "[-m FILE] [TEXT ...] [options]", "turn text into tokens",
+     "Reads the words given, or -p, -f, or standard input to its end. Works on vocabulary-only "
+     "files too.\n",
+     cmd_tokenize},
+    {"detokenize", CMD_DETOKENIZE, "[-m FILE] [ID ...] [options]", "turn token ids into text",
+     "Reads the ids given, or standard input: numbers with spaces, commas, brackets or newlines "
+     "between.\n",
+     cmd_detokenize},
+    {"show", CMD_SHOW, "FILE [options]", "what a model file is, and whether puna can run it",
+     "Exit status 0 only if puna could run the model (with --vocab: use its tokenizer).\n",
+     cmd_show},
+    {"plan", CMD_PLAN, "FILE [options]", "the memory a model would take, to the byte", "",
+     cmd_plan},
+    {"explain", CMD_EXPLAIN, "FILE", "the compute plan: every operation with its shapes", "",
+     cmd_explain},
+    {"bench", CMD_BENCH, "[-m] FILE [options]", "measure prefill and decode speed",
+     "pp512 is the prefill of 512 tokens at once, tg128 the decode of 128 tokens one by one. "
+     "Tokens per second\n"
+     "of the mean run, with the standard deviation, and of the median run.\n",
+     cmd_bench},
+    {"eval", CMD_EVAL, "[-m] FILE -f TEXT [options]", "perplexity of a text",
+     "The text is cut into chunks of the context length (-c, default 512), each beginning with BOS "
+     "where the\n"
+     "vocabulary asks for it; the second half of each chunk is scored, as llama.cpp does.\n",
+     cmd_eval},
+    {"logits", CMD_LOGITS, "[-m] FILE (-p PROMPT | --ids 1,2,3) [options]",
+     "what the model expects next", "", cmd_logits},
+};
+
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_overview(FILE *out) {
+    fprintf(out,
+            "puna %s: run language models on your own machine\n\nusage: puna COMMAND [options]\n\n",
+            puna_version());
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "  %-12s%s\n  %-12s%s\n\n", "version", "print the version", "help",
+            "print this, or help COMMAND");
+    fprintf(out, "'puna help COMMAND' explains a command and its options.\n");
+}
+
+static const command *find_command(const char *name) {
+    for (int i = 0; i < N_COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0) return &commands[i];
+    }
+    return NULL;
+}
+
+static int refuse_command(const char *name) {
+    const char *names[N_COMMANDS + 2] = {"help", "version"};
+    for (int i = 0; i < N_COMMANDS; i++) names[i + 2] = commands[i].name;
+    const char *near = options_nearest(name, names, N_COMMANDS + 2);
+    if (near) return print_usage_error("unknown command '%s'; did you mean '%s'?", name, near);
+    return print_usage_error("unknown command '%s'; 'puna help' lists the commands", name);
+}
+
+static int help(const char *topic) {
+    if (!topic) {
+        print_overview(stdout);
+        return STATUS_DONE;
+    }
+    const command *cmd = find_command(topic);
+    if (!cmd) return refuse_command(topic);
+    options_print_help(stdout, cmd);
+    return STATUS_DONE;
+}
+
+static int run_command(const command *cmd, int argc, char **argv) {
+    options o;
+    int status = options_parse(&o, cmd, argc, argv);
+    if (status == STATUS_DONE && o.help) {
+        status = help(cmd->name);
+    } else if (status == STATUS_DONE) {
+        print_setup(o.quiet, o.verbose);
+        session_catch_interrupt();
+        status = cmd->run(&o);
+    }
+    options_free(&o);
+    return status;
+}
+
+static int dispatch(int argc, char **argv) {
+    const char *name = argc > 1 ? argv[1] : "";
+    if (!*name) {
+        print_overview(stderr);
+        return STATUS_USAGE;
+    }
+    if (!strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h"))
+        return help(argv[2]);
+    if (!strcmp(name, "version") || !strcmp(name, "--version")) {
+        out_printf("puna %s (%s)\n", puna_version(), puna_cpu_isa());
+        return STATUS_DONE;
+    }
+    const command *cmd = find_command(name);
+    return cmd ? run_command(cmd, argc - 1, argv + 1) : refuse_command(name);
+}
+
+int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is noticed where we write */
+    print_setup(false, false);
+    return out_finish(dispatch(argc, argv));
+}

@@ -1,0 +1,63 @@
+/* progress.c: how far long work has come, on stderr. */
+#include "progress.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "cli_print.h"
+
+static const double patience_s = 0.5;
+static const double redraw_s = 0.1;
+static const double log_line_s = 10;
+
+void progress_begin(progress *p, const char *what) {
+    p->what = what;
+    p->begun_s = seconds_now();
+    p->shown_s = 0;
+}
+
+/* "1:02:03", "2:03" */
+static void format_duration(char *buf, size_t buf_bytes, double seconds) {
+    long all = lround(seconds);
+    if (all >= 3600) {
+        snprintf(buf, buf_bytes, "%ld:%02ld:%02ld", all / 3600, all / 60 % 60, all % 60);
+    } else {
+        snprintf(buf, buf_bytes, "%ld:%02ld", all / 60, all % 60);
+    }
+}
+
+static void draw_bar(const progress *p, double fraction, const char *left, const char *note) {
+    char bar[31];
+    int full = (int)(fraction * 30);
+    for (int i = 0; i < 30; i++) bar[i] = i < full ? '#' : '.';
+    bar[30] = 0;
+    fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %s left  %s", p->what, bar, fraction * 100, left,
+            note);
+    fflush(stderr);
+}
+
+void progress_update(progress *p, double fraction, const char *note) {
+    double now = seconds_now();
+    double elapsed = now - p->begun_s;
+    char left[32] = "?";
+    if (print_is_quiet() || elapsed < patience_s) return;
+    fraction = fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;
+    if (fraction > 0.001) format_duration(left, sizeof left, elapsed / fraction * (1 - fraction));
+    if (print_on_terminal()) {
+        if (now - p->shown_s < redraw_s) return;
+        draw_bar(p, fraction, left, note);
+    } else {
+        if (now - (p->shown_s > 0 ? p->shown_s : p->begun_s) < log_line_s) return;
+        fprintf(stderr, "puna: %s %.0f %%, %s left%s%s\n", p->what, fraction * 100, left,
+                *note ? ", " : "", note);
+    }
+    p->shown_s = now;
+}
+
+void progress_end(progress *p) {
+    if (p->shown_s > 0 && print_on_terminal()) {
+        fputs("\r\033[K", stderr);
+        fflush(stderr);
+    }
+    p->shown_s = 0;
+}

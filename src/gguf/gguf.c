@@ -131,6 +131,10 @@ const char *pn_gguf_path(const pn_gguf *gguf) {
     return gguf->parts[0].path;
 }
 
+const char *pn_gguf_name(const pn_gguf *gguf) {
+    return gguf->parts[0].shown;
+}
+
 uint64_t pn_gguf_file_bytes(const pn_gguf *gguf) {
     return gguf->file_bytes;
 }

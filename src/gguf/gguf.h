@@ -33,7 +33,7 @@ typedef struct pn_str {
 } pn_str;
 
 typedef struct pn_gguf_array {
-    pn_gguf_type type;  /* of the elements; never PN_GGUF_ARRAY */
+    pn_gguf_type type; /* of the elements; never PN_GGUF_ARRAY */
     uint64_t n;
     const void *data;   /* fixed-size types: n packed little-endian elements, 16-byte aligned */
     const pn_str *strs; /* PN_GGUF_STRING: n strings */
@@ -59,7 +59,7 @@ typedef struct pn_gguf_tensor {
     uint64_t n_elements; /* product */
     uint64_t row_bytes;  /* bytes of dims[0] elements */
     uint64_t bytes;
-    const void *data;    /* 8-byte aligned at least; NULL when opened without data */
+    const void *data; /* 8-byte aligned at least; NULL when opened without data */
 } pn_gguf_tensor;
 
 typedef struct pn_gguf pn_gguf;
@@ -74,10 +74,13 @@ typedef struct pn_gguf_options {
 
 /* Opens path and, for a split model, its siblings. The caller frees *gguf; everything handed out lives as long
  * as it does. */
-puna_status pn_gguf_open(const char *path, const pn_gguf_options *options, pn_gguf **gguf, puna_error *err);
+puna_status pn_gguf_open(const char *path, const pn_gguf_options *options, pn_gguf **gguf,
+                         puna_error *err);
 void pn_gguf_free(pn_gguf *gguf);
 
 const char *pn_gguf_path(const pn_gguf *gguf);
+/* The path as messages show it: escaped, at most 96 bytes (a long path loses its beginning). */
+const char *pn_gguf_name(const pn_gguf *gguf);
 uint64_t pn_gguf_file_bytes(const pn_gguf *gguf); /* all parts */
 int32_t pn_gguf_n_parts(const pn_gguf *gguf);
 bool pn_gguf_is_mapped(const pn_gguf *gguf);
@@ -97,16 +100,18 @@ const char *pn_gguf_type_name(pn_gguf_type type); /* "u32", "string", ... */
  * a wrong type or a value outside [min, max] is PUNA_E_FORMAT naming file, key, found and wanted ---- */
 
 /* Any integer type. */
-puna_status pn_gguf_get_int(const pn_gguf *gguf, const char *key, int64_t min, int64_t max, int64_t *value,
-                            bool *found, puna_error *err);
+puna_status pn_gguf_get_int(const pn_gguf *gguf, const char *key, int64_t min, int64_t max,
+                            int64_t *value, bool *found, puna_error *err);
 /* F32 or F64; must be finite. */
-puna_status pn_gguf_get_float(const pn_gguf *gguf, const char *key, double min, double max, double *value,
-                              bool *found, puna_error *err);
-puna_status pn_gguf_get_bool(const pn_gguf *gguf, const char *key, bool *value, bool *found, puna_error *err);
-puna_status pn_gguf_get_string(const pn_gguf *gguf, const char *key, pn_str *value, bool *found, puna_error *err);
+puna_status pn_gguf_get_float(const pn_gguf *gguf, const char *key, double min, double max,
+                              double *value, bool *found, puna_error *err);
+puna_status pn_gguf_get_bool(const pn_gguf *gguf, const char *key, bool *value, bool *found,
+                             puna_error *err);
+puna_status pn_gguf_get_string(const pn_gguf *gguf, const char *key, pn_str *value, bool *found,
+                               puna_error *err);
 /* An array whose element type is `type`. */
-puna_status pn_gguf_get_array(const pn_gguf *gguf, const char *key, pn_gguf_type type, pn_gguf_array *value,
-                              bool *found, puna_error *err);
+puna_status pn_gguf_get_array(const pn_gguf *gguf, const char *key, pn_gguf_type type,
+                              pn_gguf_array *value, bool *found, puna_error *err);
 /* Element i of an array of any integer (bool included) or float type. */
 int64_t pn_gguf_array_int(const pn_gguf_array *array, uint64_t i);
 double pn_gguf_array_float(const pn_gguf_array *array, uint64_t i);

@@ -168,30 +168,14 @@ static puna_status read_scalar(pn_cursor *c, pn_gguf_kv *kv, puna_error *err) {
     } raw = {0};
     TRY(pn_cursor_read(c, raw.bytes, pn_gguf_type_bytes(kv->type), err));
     switch (kv->type) {
-    case PN_GGUF_I8:
-        kv->value.i = raw.i8;
-        break;
-    case PN_GGUF_I16:
-        kv->value.i = raw.i16;
-        break;
-    case PN_GGUF_I32:
-        kv->value.i = raw.i32;
-        break;
-    case PN_GGUF_I64:
-        kv->value.i = raw.i64;
-        break;
-    case PN_GGUF_F32:
-        kv->value.f = (double)raw.f32;
-        break;
-    case PN_GGUF_F64:
-        kv->value.f = raw.f64;
-        break;
-    case PN_GGUF_BOOL:
-        kv->value.u = raw.u != 0;
-        break;
-    default:
-        kv->value.u = raw.u;
-        break;
+    case PN_GGUF_I8: kv->value.i = raw.i8; break;
+    case PN_GGUF_I16: kv->value.i = raw.i16; break;
+    case PN_GGUF_I32: kv->value.i = raw.i32; break;
+    case PN_GGUF_I64: kv->value.i = raw.i64; break;
+    case PN_GGUF_F32: kv->value.f = (double)raw.f32; break;
+    case PN_GGUF_F64: kv->value.f = raw.f64; break;
+    case PN_GGUF_BOOL: kv->value.u = raw.u != 0; break;
+    default: kv->value.u = raw.u; break;
     }
     return PUNA_OK;
 }

@@ -157,20 +157,13 @@ int64_t pn_gguf_array_int(const pn_gguf_array *array, uint64_t i) {
     memcpy(raw.bytes, (const unsigned char *)array->data + i * size, size);
     switch (array->type) {
     case PN_GGUF_U8:
-    case PN_GGUF_BOOL:
-        return raw.u8;
-    case PN_GGUF_I8:
-        return raw.i8;
-    case PN_GGUF_U16:
-        return raw.u16;
-    case PN_GGUF_I16:
-        return raw.i16;
-    case PN_GGUF_U32:
-        return raw.u32;
-    case PN_GGUF_I32:
-        return raw.i32;
-    default:
-        return raw.i64;
+    case PN_GGUF_BOOL: return raw.u8;
+    case PN_GGUF_I8: return raw.i8;
+    case PN_GGUF_U16: return raw.u16;
+    case PN_GGUF_I16: return raw.i16;
+    case PN_GGUF_U32: return raw.u32;
+    case PN_GGUF_I32: return raw.i32;
+    default: return raw.i64;
     }
 }
 

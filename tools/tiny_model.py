@@ -38,6 +38,7 @@ PRESETS = {
     "llama-head-dim": dict(head_dim=24),
     "llama-kv-per-layer": dict(heads_kv=[4, 1, 2]),
     "mixtral": dict(experts=8, used=2),
+    "mixtral-all": dict(experts=4, used=4),  # no choice that rounding could turn
     "qwen2": dict(arch="qwen2", bias=True, keys={"rope.freq_base": 1000000.0}),
     "qwen3": dict(arch="qwen3", head_dim=32, tied=True, keys={"rope.freq_base": 1000000.0}),
     "gemma3": dict(arch="gemma3", layers=7, heads_kv=1, head_dim=32, tied=True,

@@ -1,0 +1,55 @@
+/* sampler_logprobs.c: log-probabilities of the model's own distribution, before any sampler.
+ *
+ * log p = logit - log(sum of exp(logit)), in double, with the largest logit taken out of the sum.
+ * No memory is needed: the n best are kept in the caller's array while the logits are read once. */
+#include "run/sampler.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* As the samplers see it: NaN is impossible, +infinity the largest float. */
+static float clean(float logit) {
+    if (!(logit == logit)) return -INFINITY;
+    return logit > FLT_MAX ? FLT_MAX : logit;
+}
+
+/* Puts a logit where it belongs among top[0..n_top), which holds logits, and drops the last beyond
+ * n. */
+static int32_t insert_top(puna_token_logprob *top, int32_t n_top, int32_t n, int32_t token,
+                          float logit) {
+    int32_t at = n_top < n ? n_top : n - 1;
+    while (at > 0 && top[at - 1].logprob < logit) {
+        top[at] = top[at - 1];
+        at--;
+    }
+    top[at] = (puna_token_logprob){token, logit};
+    return n_top < n ? n_top + 1 : n;
+}
+
+/* log of the sum of exp(logit); -infinity when none is possible. */
+static double log_sum_exp(const float *logits, int32_t n_vocab) {
+    float best = -INFINITY;
+    for (int32_t i = 0; i < n_vocab; i++) best = logits[i] > best ? logits[i] : best;
+    best = clean(best);
+    if (!(best > -INFINITY)) return -INFINITY;
+    double sum = 0;
+    for (int32_t i = 0; i < n_vocab; i++) sum += exp((double)clean(logits[i]) - (double)best);
+    return (double)best + log(sum);
+}
+
+int32_t pn_sampler_logprobs(const float *logits, int32_t n_vocab, int32_t token, float *of_token,
+                            puna_token_logprob *top, int32_t n) {
+    int32_t n_top = 0;
+    double total = log_sum_exp(logits, n_vocab);
+    for (int32_t i = 0; i < n_vocab && n > 0; i++) {
+        float logit = clean(logits[i]);
+        if (n_top < n || logit > top[n_top - 1].logprob)
+            n_top = insert_top(top, n_top, n, i, logit);
+    }
+    bool possible = total > -INFINITY;
+    for (int32_t i = 0; i < n_top; i++)
+        top[i].logprob = possible ? (float)((double)top[i].logprob - total) : -INFINITY;
+    *of_token = possible ? (float)((double)clean(logits[token]) - total) : -INFINITY;
+    return n_top;
+}

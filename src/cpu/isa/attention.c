@@ -199,8 +199,8 @@ static void score_page(query_block *qb, const kv_view *kv, span queries) {
     const bool in_place = reads_in_place(kv, queries);
     memset(qb->scores[queries.begin], 0,
            (size_t)(queries.end - queries.begin) * BLOCK * sizeof(float));
-    const tile_matrix keys = {kv->keys, BLOCK, kv->type == PUNA_KV_F16};
-    const tile_matrix converted = {qb->block, BLOCK, false};
+    const tile_matrix keys = {kv->keys, BLOCK, kv->type == PUNA_KV_F16, kv->values};
+    const tile_matrix converted = {qb->block, BLOCK, false, NULL};
     const int32_t step = in_place ? kv->head_dim : BLOCK;
     for (int32_t d = 0; d < kv->head_dim; d += step) {
         const int32_t n = min_i32(step, kv->head_dim - d);
@@ -212,6 +212,23 @@ static void score_page(query_block *qb, const kv_view *kv, span queries) {
             multiply(in_place ? &keys : &converted, BLOCK, n, n_rows, q, qb->scores + i);
         }
     }
+}
+
+/* e^x for x <= 0 or NaN, within 2 units of the last place; exactly 0 below -88 (2^-127 is 0 to pn_vf_scale2), so
+ * that no weight is subnormal. x = n ln 2 + r; the polynomial is the minimax fit of e^r with the constants 1, 1. */
+PN_INLINE pn_vf exp_weight(pn_vf x) {
+    const pn_vf one = pn_vf_set1(1.0f), magic = pn_vf_set1(0x1.8p23f);
+    x = pn_vf_max(pn_vf_set1(-88.03f), x); /* NaN passes */
+    const pn_vf n = pn_vf_sub(pn_vf_fma(x, pn_vf_set1(0x1.715476p+0f), magic), magic);
+    pn_vf r = pn_vf_fma(n, pn_vf_set1(-0x1.62e4p-1f), x); /* high bits of ln 2: exact */
+    r = pn_vf_fma(n, pn_vf_set1(-0x1.7f7d1cp-20f), r);
+    pn_vf p = pn_vf_set1(0x1.6a2434p-10f);
+    p = pn_vf_fma(p, r, pn_vf_set1(0x1.1239e4p-7f));
+    p = pn_vf_fma(p, r, pn_vf_set1(0x1.5558f2p-5f));
+    p = pn_vf_fma(p, r, pn_vf_set1(0x1.555492p-3f));
+    p = pn_vf_fma(p, r, pn_vf_set1(0x1.fffffcp-2f));
+    p = pn_vf_fma(p, r, one);
+    return pn_vf_scale2(pn_vf_fma(p, r, one), n);
 }
 
 /* Scores to weights of one query: m, l and acc move to the new maximum. Lane sums end in a fixed
@@ -234,12 +251,12 @@ static void weigh_page(query_block *qb, int32_t i, span s) {
     const float page_max = pn_vf_max_lanes(pn_vf_max(pn_vf_max(x[0], x[1]), pn_vf_max(x[2], x[3])));
     const float old = qb->m[i], m = old > page_max ? old : page_max;
     for (int v = 0; v < BLOCK / PN_LANES; v++) {
-        x[v] = pn_vf_exp(pn_vf_sub(x[v], pn_vf_set1(m)));
+        x[v] = exp_weight(pn_vf_sub(x[v], pn_vf_set1(m)));
         pn_vf_store(scores + PN_LANES * v, x[v]);
     }
     const float sum = pn_vf_sum(pn_vf_add(pn_vf_add(x[0], x[1]), pn_vf_add(x[2], x[3])));
     if (m != old) { /* otherwise the factor is exactly 1 */
-        const pn_vf factor = pn_vf_exp(pn_vf_set1(old - m));
+        const pn_vf factor = exp_weight(pn_vf_set1(old - m));
         for (int32_t d = 0; d < qb->dim_padded; d += PN_LANES)
             pn_vf_store(qb->acc[i] + d, pn_vf_mul(pn_vf_load(qb->acc[i] + d), factor));
         float factors[PN_LANES];
@@ -268,33 +285,35 @@ static void add_values(query_block *qb, const tile_matrix *values, const span *s
         acc[r] = qb->acc[i + r] + d;
         const int32_t begin = spans[r].begin, end = min_i32(common.begin, spans[r].end);
         if (begin >= end) continue;
-        const tile_matrix rows = tile_matrix_at(values, (size_t)begin, 0);
+        const tile_matrix rows = tile_matrix_from(values, begin);
         const float *w = qb->scores[i + r] + begin;
         multiply(&rows, n, end - begin, 1, &w, acc + r);
     }
-    const tile_matrix rows = tile_matrix_at(values, (size_t)common.begin, 0);
+    const tile_matrix rows = tile_matrix_from(values, common.begin);
     if (common.begin < common.end)
         multiply(&rows, n, common.end - common.begin, n_rows, weights, acc);
     for (int32_t r = 0; r < n_rows; r++) {
         const int32_t begin = max_i32(common.end, spans[r].begin), end = spans[r].end;
         if (begin >= end) continue;
-        const tile_matrix after = tile_matrix_at(values, (size_t)begin, 0);
+        const tile_matrix after = tile_matrix_from(values, begin);
         const float *w = qb->scores[i + r] + begin;
         multiply(&after, n, end - begin, 1, &w, acc + r);
     }
 }
 
-static void add_page(query_block *qb, const kv_view *kv, span queries, const span *spans) {
+/* ahead: the keys of the next page. */
+static void add_page(query_block *qb, const kv_view *kv, const unsigned char *ahead, span queries,
+                     const span *spans) {
     const bool in_place = reads_in_place(kv, queries) && kv->head_dim % PN_LANES == 0;
     const int32_t step = in_place ? kv->head_dim : BLOCK;
     const int32_t last = queries.end - 1;
     for (int32_t d = 0; d < kv->head_dim; d += step) {
         const int32_t n = min_i32(step, kv->head_dim - d);
         const int32_t n_columns = (n + PN_LANES - 1) / PN_LANES * PN_LANES;
-        tile_matrix values = {kv->values, (size_t)kv->head_dim, kv->type == PUNA_KV_F16};
+        tile_matrix values = {kv->values, (size_t)kv->head_dim, kv->type == PUNA_KV_F16, ahead};
         if (!in_place) {
             load_values(kv, d, n, spans[queries.begin].begin, spans[last].end, qb->block);
-            values = (tile_matrix){qb->block, BLOCK, false};
+            values = (tile_matrix){qb->block, BLOCK, false, NULL};
         }
         for (int32_t i = queries.begin; i < queries.end; i += TILE_ROWS)
             add_values(qb, &values, spans + i, i, min_i32(TILE_ROWS, queries.end - i), d,
@@ -307,15 +326,18 @@ static void attend_page(query_block *qb, int32_t page_index) {
     const span queries = seeing_queries(qb, base, BLOCK);
     if (queries.begin >= queries.end) return;
     const pn_batch *batch = qb->job->batch;
-    const int32_t page = batch->pages[batch->seqs[qb->first_row]][page_index];
-    const kv_view kv = kv_view_of(qb->job, page, qb->head_kv);
+    const int32_t *pages = batch->pages[batch->seqs[qb->first_row]];
+    const bool is_last = batch->positions[qb->first_row + qb->n_rows - 1] < base + BLOCK;
+    const kv_view kv = kv_view_of(qb->job, pages[page_index], qb->head_kv);
+    const kv_view next =
+        kv_view_of(qb->job, pages[is_last ? page_index : page_index + 1], qb->head_kv);
     score_page(qb, &kv, queries);
     span spans[MAX_QUERIES];
     for (int32_t i = queries.begin; i < queries.end; i++) {
         spans[i] = visible_span(qb, i / qb->n_heads, base, BLOCK);
         weigh_page(qb, i, spans[i]);
     }
-    add_page(qb, &kv, queries, spans);
+    add_page(qb, &kv, next.keys, queries, spans);
 }
 
 /* ---- chunks
@@ -337,7 +359,7 @@ static span attend_chunk(query_block *qb, int32_t chunk) {
 
 static float exp_scalar(float x) {
     float lanes[PN_LANES];
-    pn_vf_store(lanes, pn_vf_exp(pn_vf_set1(x)));
+    pn_vf_store(lanes, exp_weight(pn_vf_set1(x)));
     return lanes[0];
 }
 

@@ -25,7 +25,7 @@ typedef struct kv_view {
     float *key_scales, *value_scales; /* q8_0 */
 } kv_view;
 
-static inline size_t kv_elem_bytes(puna_kv_type type) {
+PN_INLINE size_t kv_elem_bytes(puna_kv_type type) {
     return type == PUNA_KV_F32 ? 4 : type == PUNA_KV_F16 ? 2 : 1;
 }
 
@@ -53,7 +53,7 @@ static inline kv_view kv_view_of(const pn_attn_job *job, int32_t page, int32_t h
 }
 
 /* 16 elements as float32, from element `at`. */
-static inline pn_vf load_16(puna_kv_type type, const unsigned char *data, size_t at) {
+PN_INLINE pn_vf load_16(puna_kv_type type, const unsigned char *data, size_t at) {
     const unsigned char *p = data + at * kv_elem_bytes(type);
     if (type == PUNA_KV_F32) return pn_vf_load((const float *)(const void *)p);
     if (type == PUNA_KV_F16) return pn_vf_load_f16((const uint16_t *)(const void *)p);
@@ -61,19 +61,20 @@ static inline pn_vf load_16(puna_kv_type type, const unsigned char *data, size_t
 }
 
 /* The same of n < 16 elements; the other lanes are 0. */
-static inline pn_vf load_tail(puna_kv_type type, const unsigned char *data, size_t at, int32_t n) {
+PN_INLINE pn_vf load_tail(puna_kv_type type, const unsigned char *data, size_t at, int32_t n) {
     _Alignas(64) unsigned char lanes[PN_LANES * sizeof(float)] = {0};
     memcpy(lanes, data + at * kv_elem_bytes(type), (size_t)n * kv_elem_bytes(type));
     return load_16(type, lanes, 0);
 }
 
-/* Keys of dimensions [d0, d0 + n), n <= 64, as block[dimension][position]. */
-static inline void load_keys(const kv_view *kv, int32_t d0, int32_t n, float *block) {
+/* Keys of dimensions [d0, d0 + n), n <= 64, as block[dimension][position]. type is a constant. */
+PN_INLINE void load_keys_of(puna_kv_type type, const kv_view *kv, int32_t d0, int32_t n,
+                            float *block) {
     for (int32_t i = 0; i < n; i++) {
         const float *scales = kv->key_scales + (d0 + i) / Q8_GROUP * BLOCK;
         for (int32_t j = 0; j < BLOCK; j += PN_LANES) {
-            pn_vf v = load_16(kv->type, kv->keys, (size_t)(d0 + i) * BLOCK + (size_t)j);
-            if (kv->type == PUNA_KV_Q8_0) v = pn_vf_mul(v, pn_vf_load(scales + j));
+            pn_vf v = load_16(type, kv->keys, (size_t)(d0 + i) * BLOCK + (size_t)j);
+            if (type == PUNA_KV_Q8_0) v = pn_vf_mul(v, pn_vf_load(scales + j));
             pn_vf_store(block + i * BLOCK + j, v);
         }
     }
@@ -81,17 +82,34 @@ static inline void load_keys(const kv_view *kv, int32_t d0, int32_t n, float *bl
 
 /* Values of dimensions [d0, d0 + n), n <= 64, of positions [lo, hi) as block[position][64]; columns
  * up to the next multiple of 16 are 0. */
-static inline void load_values(const kv_view *kv, int32_t d0, int32_t n, int32_t lo, int32_t hi,
-                               float *block) {
+PN_INLINE void load_values_of(puna_kv_type type, const kv_view *kv, int32_t d0, int32_t n,
+                              int32_t lo, int32_t hi, float *block) {
     for (int32_t j = lo; j < hi; j++) {
         const float *scales = kv->value_scales + j * kv->n_groups;
         for (int32_t i = 0; i < n; i += PN_LANES) {
             const size_t at = (size_t)j * (size_t)kv->head_dim + (size_t)(d0 + i);
-            pn_vf v = n - i >= PN_LANES ? load_16(kv->type, kv->values, at)
-                                        : load_tail(kv->type, kv->values, at, n - i);
-            if (kv->type == PUNA_KV_Q8_0) v = pn_vf_mul(v, pn_vf_set1(scales[(d0 + i) / Q8_GROUP]));
+            pn_vf v = n - i >= PN_LANES ? load_16(type, kv->values, at)
+                                        : load_tail(type, kv->values, at, n - i);
+            if (type == PUNA_KV_Q8_0) v = pn_vf_mul(v, pn_vf_set1(scales[(d0 + i) / Q8_GROUP]));
             pn_vf_store(block + j * BLOCK + i, v);
         }
+    }
+}
+
+static inline void load_keys(const kv_view *kv, int32_t d0, int32_t n, float *block) {
+    switch (kv->type) {
+    case PUNA_KV_F32: load_keys_of(PUNA_KV_F32, kv, d0, n, block); break;
+    case PUNA_KV_F16: load_keys_of(PUNA_KV_F16, kv, d0, n, block); break;
+    case PUNA_KV_Q8_0: load_keys_of(PUNA_KV_Q8_0, kv, d0, n, block); break;
+    }
+}
+
+static inline void load_values(const kv_view *kv, int32_t d0, int32_t n, int32_t lo, int32_t hi,
+                               float *block) {
+    switch (kv->type) {
+    case PUNA_KV_F32: load_values_of(PUNA_KV_F32, kv, d0, n, lo, hi, block); break;
+    case PUNA_KV_F16: load_values_of(PUNA_KV_F16, kv, d0, n, lo, hi, block); break;
+    case PUNA_KV_Q8_0: load_values_of(PUNA_KV_Q8_0, kv, d0, n, lo, hi, block); break;
     }
 }
 

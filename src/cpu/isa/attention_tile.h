@@ -25,11 +25,15 @@ typedef struct tile_matrix {
     const void *data;
     size_t ld;
     bool half;
+    const unsigned char
+        *ahead; /* float16: as many bytes that will be read next, fetched meanwhile */
 } tile_matrix;
 
-static inline tile_matrix tile_matrix_at(const tile_matrix *m, size_t row, size_t column) {
-    const size_t at = (row * m->ld + column) * (m->half ? sizeof(uint16_t) : sizeof(float));
-    return (tile_matrix){(const unsigned char *)m->data + at, m->ld, m->half};
+static inline tile_matrix tile_matrix_from(const tile_matrix *m, int32_t row) {
+    tile_matrix part = *m;
+    const size_t row_bytes = m->ld * (m->half ? sizeof(uint16_t) : sizeof(float));
+    part.data = (const unsigned char *)m->data + (size_t)row * row_bytes;
+    return part;
 }
 
 /* n_rows, n_vectors and half are constants where this is inlined. */
@@ -43,6 +47,7 @@ multiply_tile(const int n_rows, const int n_vectors, const bool half, const tile
         for (int v = 0; v < n_vectors; v++) sum[r][v] = pn_vf_load(c[r] + column + 16 * v);
     const float *row_f32 = (const float *)a->data + column;
     const uint16_t *row_f16 = (const uint16_t *)a->data + column;
+    const unsigned char *ahead = half ? a->ahead + column * (size_t)n_k * sizeof(uint16_t) : NULL;
     for (int32_t k = 0; k < n_k; k++) {
         pn_vf x[4];
 #pragma GCC unroll 4
@@ -53,6 +58,11 @@ multiply_tile(const int n_rows, const int n_vectors, const bool half, const tile
             const pn_vf weight = pn_vf_set1(b[r][k]);
 #pragma GCC unroll 4
             for (int v = 0; v < n_vectors; v++) sum[r][v] = pn_vf_fma(weight, x[v], sum[r][v]);
+        }
+        if (half) {
+#pragma GCC unroll 2
+            for (int v = 0; v < n_vectors; v += 2) __builtin_prefetch(ahead + 32 * v, 0, 2);
+            ahead += 32 * n_vectors;
         }
         row_f32 += a->ld;
         row_f16 += a->ld;
@@ -68,18 +78,14 @@ static inline __attribute__((always_inline)) void
 multiply_rows(const int n_vectors, const bool half, int32_t n_rows, const tile_matrix *a,
               int32_t n_k, const float *const *b, float *const *c, size_t column) {
     switch (n_rows) {
-    case 1:
-        multiply_tile(1, n_vectors, half, a, n_k, b, c, column);
-        break;
+    case 1: multiply_tile(1, n_vectors, half, a, n_k, b, c, column); break;
     case 2:
         multiply_tile(TILE_ROWS < 2 ? TILE_ROWS : 2, n_vectors, half, a, n_k, b, c, column);
         break;
     case 3:
         multiply_tile(TILE_ROWS < 3 ? TILE_ROWS : 3, n_vectors, half, a, n_k, b, c, column);
         break;
-    default:
-        multiply_tile(TILE_ROWS, n_vectors, half, a, n_k, b, c, column);
-        break;
+    default: multiply_tile(TILE_ROWS, n_vectors, half, a, n_k, b, c, column); break;
     }
 }
 

@@ -7,7 +7,7 @@
 #ifndef PN_FMT_K_SCALES_H
 #define PN_FMT_K_SCALES_H
 
-#include "fmt/bytes.h"
+#include "fmt/unpack.h"
 
 /* Scale j (0 .. 7), 0 .. 63. */
 static inline int pn_k_scale(const uint8_t s[12], int j) {
@@ -17,6 +17,15 @@ static inline int pn_k_scale(const uint8_t s[12], int j) {
 /* Minimum j (0 .. 7), 0 .. 63. */
 static inline int pn_k_minimum(const uint8_t s[12], int j) {
     return j < 4 ? s[j + 4] & 63 : pn_nibble(s[j + 4], 1) | s[j] >> 6 << 4;
+}
+
+/* All of them at once: scale j in byte j of *scales, minimum j in byte j of *minimums. */
+PN_INLINE void pn_k_unpack_scales(const uint8_t s[12], pn_vq *scales, pn_vq *minimums) {
+    const uint32_t a = pn_load_u32(s), b = pn_load_u32(s + 4), c = pn_load_u32(s + 8);
+    const uint32_t high_a = (a >> 2 & 0x30303030u) | (c & 0x0f0f0f0fu);
+    const uint32_t high_b = (b >> 2 & 0x30303030u) | (c >> 4 & 0x0f0f0f0fu);
+    *scales = pn_vq_set((a & 0x3f3f3f3fu) | (uint64_t)high_a << 32, 0);
+    *minimums = pn_vq_set((b & 0x3f3f3f3fu) | (uint64_t)high_b << 32, 0);
 }
 
 #endif

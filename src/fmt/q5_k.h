@@ -37,4 +37,27 @@ static inline void pn_decode_Q5_K(const void *row, float *out, int64_t n) {
     }
 }
 
+/* Low and high nibbles of the same 32 bytes make 64 codes; bits 2v and 2v + 1 of qh move to bit 4. */
+PN_INLINE pn_vi pn_codes_Q5_K(const uint8_t *p, int v) {
+    const pn_q5_k_block *b = (const pn_q5_k_block *)p;
+    const pn_vi low =
+        pn_vi_and(pn_vi_shr(pn_vi_dup32(b->qs + 32 * v), 0, 0, 4, 4), pn_vi_set1_8(15));
+    const pn_vi bits = pn_vi_dup32(b->qh);
+    const pn_vi at_4 = v < 2 ? pn_vi_shl(bits, 4 - 2 * v, 4 - 2 * v, 3 - 2 * v, 3 - 2 * v)
+                             : pn_vi_shr(bits, 2 * v - 4, 2 * v - 4, 2 * v - 3, 2 * v - 3);
+    return pn_vi_or(low, pn_vi_and(at_4, pn_vi_set1_8(16)));
+}
+
+PN_INLINE void pn_scales_Q5_K(const uint8_t *p, pn_vq *scales, pn_vq *minimums) {
+    pn_k_unpack_scales(((const pn_q5_k_block *)p)->scales, scales, minimums);
+}
+
+static const pn_unpack pn_unpack_Q5_K = {.block_weights = 256,
+                                         .block_bytes = 176,
+                                         .sub_weights = 32,
+                                         .has_minimum = true,
+                                         .d_at = offsetof(pn_q5_k_block, d),
+                                         .codes = pn_codes_Q5_K,
+                                         .scales = pn_scales_Q5_K};
+
 #endif

@@ -14,7 +14,7 @@
 #ifndef PN_FMT_Q6_K_H
 #define PN_FMT_Q6_K_H
 
-#include "fmt/bytes.h"
+#include "fmt/unpack.h"
 
 typedef struct pn_q6_k_block {
     uint8_t ql[128];
@@ -36,5 +36,29 @@ static inline void pn_decode_Q6_K(const void *row, float *out, int64_t n) {
         }
     }
 }
+
+/* 64 bytes of ql hold 128 low nibbles; each 32 bytes of qh two bits for four runs of 32 weights. */
+PN_INLINE pn_vi pn_codes_Q6_K(const uint8_t *p, int v) {
+    const pn_q6_k_block *b = (const pn_q6_k_block *)p;
+    const int shift = v % 2 * 4; /* of the nibble; the high bits are two and four further */
+    const pn_vi ql = pn_vi_load(b->ql + v / 2 * 64);
+    const pn_vi qh = pn_vi_dup32(b->qh + v / 2 * 32);
+    const pn_vi low = pn_vi_and(v % 2 ? pn_vi_shr(ql, 4, 4, 4, 4) : ql, pn_vi_set1_8(15));
+    const pn_vi at_4 = shift == 0 ? pn_vi_shl(qh, 4, 4, 2, 2) : pn_vi_shr(qh, 0, 0, 2, 2);
+    return pn_vi_or(low, pn_vi_and(at_4, pn_vi_set1_8(48)));
+}
+
+PN_INLINE void pn_scales_Q6_K(const uint8_t *p, pn_vq *scales, pn_vq *minimums) {
+    *scales = pn_vq_load(((const pn_q6_k_block *)p)->scales);
+    *minimums = pn_vq_set(0, 0);
+}
+
+static const pn_unpack pn_unpack_Q6_K = {.block_weights = 256,
+                                         .block_bytes = 210,
+                                         .sub_weights = 16,
+                                         .offset = 32,
+                                         .d_at = offsetof(pn_q6_k_block, d),
+                                         .codes = pn_codes_Q6_K,
+                                         .scales = pn_scales_Q6_K};
 
 #endif

@@ -28,6 +28,9 @@
 /* Everything of the vocabulary disappears into its caller. */
 #define PN_INLINE static inline __attribute__((always_inline))
 
+/* Before a loop over an array of vectors: unrolled completely, so that they stay in registers. */
+#define PN_UNROLL _Pragma("GCC unroll 16")
+
 #define PN_LANES 16 /* float32 or int32 lanes of a vector */
 
 #if defined(PN_ISA_avx512)
@@ -59,6 +62,38 @@
  *   pn_vf_first_n(a, b, n)                 lanes i < n of a, the others of b
  *   pn_vf_sum(a)                           8 sums a[i] + a[i + 8], then 4, 2, 1: always that tree
  *   pn_vf_max_lanes(a)                     largest lane (no NaN)
+ */
+
+/* Integers. A quarter is 16 bytes, a half 32. pn_vq is 16 bytes: pn_vq_load(p) pn_vq_store(p, q) pn_vq_set(low, high).
+ *
+ *   pn_vi_zero() pn_vi_set1_8(x) pn_vi_set1_32(x) pn_vi_load(p) pn_vi_store(p, v)
+ *   pn_vi_load_4(p)                        the same 4 bytes in every 32-bit lane
+ *   pn_vi_dup16(q) pn_vi_dup32(p)          16 bytes four times; 32 bytes twice
+ *   pn_vi_load_2x32(p0, p1)                halves p0 | p1
+ *   pn_vi_dup_2x16(p0, p1)                 quarters p0 | p0 | p1 | p1
+ *   pn_vi_and or xor, add8 sub8, add32 sub32 mul32 (a, b)   wrapping
+ *   pn_vi_shr(v, a, b, c, d) pn_vi_shl     64-bit lanes of the four quarters by a, b, c, d bits
+ *   pn_vi_lookup(table, index)             bytes of a pn_vq; 0 for an index with its top bit set
+ *   pn_vi_bits(bits, value)                byte i = bit i of bits ? value : 0
+ *   pn_vi_sign_byte(v, i)                  byte i (0..3) of every 32-bit lane, sign-extended
+ *   pn_vi_byte_pair(v, i)                  bytes i and i + 1 (unsigned) of every 32-bit lane as two int16
+ *   pn_vi_madd16(acc, a, b)                acc + the products of the two int16 of every 32-bit lane
+ *   pn_vi_transpose(v)                     16 vectors of 16 lanes
+ *   pn_vi_max_abs_bits(acc, f) pn_vi_max_lanes(v)   largest |f| as the integer of its bits: NaN is largest
+ *   pn_vf_from_i32(v)                      rounded to nearest even
+ *   pn_vf_half_low(v) pn_vf_half_high(v)   the half float in the low or high 16 bits of every lane
+ *
+ * Products of codes with int8 activations (-127..127). Narrow codes are 0..63; wide ones are signed, and their sums
+ * come out PN_WIDE_BIAS times the sum of the activations too large.
+ *
+ *   pn_vi_dot4(codes, acts, wide)          sums of four products
+ *   pn_vscale_expand(scales, group, wide)  makes 16 (or 8) signed scale bytes ready, one per `group` (16 or 32) codes
+ *   pn_vi_dot_scaled(codes, acts, scale, wide)   256 codes: 16 lanes whose sum is sum of scale * code * act
+ *   pn_vh_expand(bytes, group)             the same bytes as int16, one per 16 codes
+ *   pn_vi_fold(sums, scales, act_sums)     lower half: sums in 8 lanes; upper: products of scales with 16 act_sums
+ *   pn_vi_sum_halves(v, out)               out[2i], out[2i + 1]: the 8 int32 lanes of the lower, upper half of v[i]
+ *   pn_vi_tile_dot(acc, codes, acts, is_signed)  acc + sums of four products, acts carrying + PN_PANEL_BIAS
+ *   pn_vi_tile_bias(acc, codes)            acc + PN_PANEL_BIAS times the sums of four codes
  */
 
 /* ---- functions made of these, the same bits everywhere ---- */

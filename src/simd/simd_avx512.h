@@ -98,4 +98,255 @@ PN_INLINE float pn_vf_max_lanes(pn_vf a) {
     return _mm512_reduce_max_ps(a);
 }
 
+/* ---- integers ---- */
+
+typedef __m512i pn_vi;
+typedef __m128i pn_vq;
+
+PN_INLINE pn_vq pn_vq_load(const void *p) {
+    return _mm_loadu_si128((const __m128i *)p);
+}
+PN_INLINE pn_vq pn_vq_set(uint64_t low, uint64_t high) {
+    return _mm_set_epi64x((long long)high, (long long)low);
+}
+PN_INLINE void pn_vq_store(void *p, pn_vq q) {
+    _mm_storeu_si128((__m128i *)p, q);
+}
+PN_INLINE pn_vi pn_vi_zero(void) {
+    return _mm512_setzero_si512();
+}
+PN_INLINE pn_vi pn_vi_set1_8(int x) {
+    return _mm512_set1_epi8((char)x);
+}
+PN_INLINE pn_vi pn_vi_set1_32(int32_t x) {
+    return _mm512_set1_epi32(x);
+}
+PN_INLINE pn_vi pn_vi_load(const void *p) {
+    return _mm512_loadu_si512(p);
+}
+PN_INLINE void pn_vi_store(void *p, pn_vi v) {
+    _mm512_storeu_si512(p, v);
+}
+PN_INLINE pn_vi pn_vi_load_4(const void *p) {
+    int32_t x;
+    memcpy(&x, p, sizeof x);
+    return _mm512_set1_epi32(x);
+}
+PN_INLINE pn_vi pn_vi_dup16(pn_vq q) {
+    return _mm512_broadcast_i32x4(q);
+}
+PN_INLINE pn_vi pn_vi_dup32(const void *p) {
+    return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)p));
+}
+PN_INLINE pn_vi pn_vi_dup_2x16(const void *p0, const void *p1) {
+    /* Masked broadcasts from memory: no shuffle. */
+    const __m512i low = _mm512_broadcast_i32x4(pn_vq_load(p0));
+    return _mm512_mask_broadcast_i32x4(low, 0xff00, pn_vq_load(p1));
+}
+PN_INLINE pn_vi pn_vi_load_2x32(const void *p0, const void *p1) {
+    const __m512i low = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)p0));
+    return _mm512_inserti64x4(low, _mm256_loadu_si256((const __m256i *)p1), 1);
+}
+PN_INLINE pn_vi pn_vi_and(pn_vi a, pn_vi b) {
+    return _mm512_and_si512(a, b);
+}
+PN_INLINE pn_vi pn_vi_or(pn_vi a, pn_vi b) {
+    return _mm512_or_si512(a, b);
+}
+PN_INLINE pn_vi pn_vi_xor(pn_vi a, pn_vi b) {
+    return _mm512_xor_si512(a, b);
+}
+PN_INLINE pn_vi pn_vi_add8(pn_vi a, pn_vi b) {
+    return _mm512_add_epi8(a, b);
+}
+PN_INLINE pn_vi pn_vi_sub8(pn_vi a, pn_vi b) {
+    return _mm512_sub_epi8(a, b);
+}
+PN_INLINE pn_vi pn_vi_add32(pn_vi a, pn_vi b) {
+    return _mm512_add_epi32(a, b);
+}
+PN_INLINE pn_vi pn_vi_sub32(pn_vi a, pn_vi b) {
+    return _mm512_sub_epi32(a, b);
+}
+PN_INLINE pn_vi pn_vi_mul32(pn_vi a, pn_vi b) {
+    return _mm512_mullo_epi32(a, b);
+}
+PN_INLINE __m512i pn_avx512_quarters(int a, int b, int c, int d) {
+    return _mm512_setr_epi64(a, a, b, b, c, c, d, d);
+}
+PN_INLINE pn_vi pn_vi_shr(pn_vi v, int a, int b, int c, int d) {
+    return _mm512_srlv_epi64(v, pn_avx512_quarters(a, b, c, d));
+}
+PN_INLINE pn_vi pn_vi_shl(pn_vi v, int a, int b, int c, int d) {
+    return _mm512_sllv_epi64(v, pn_avx512_quarters(a, b, c, d));
+}
+PN_INLINE pn_vi pn_vi_lookup(pn_vq table, pn_vi index) {
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), index);
+}
+PN_INLINE pn_vi pn_vi_bits(uint64_t bits, int value) {
+    return _mm512_maskz_set1_epi8(bits, (char)value);
+}
+PN_INLINE pn_vi pn_vi_sign_byte(pn_vi v, int byte) {
+    return _mm512_srai_epi32(_mm512_sll_epi32(v, _mm_cvtsi32_si128(24 - 8 * byte)), 24);
+}
+PN_INLINE pn_vi pn_vi_byte_pair(pn_vi v, int first) {
+    return _mm512_shuffle_epi8(
+        v,
+        _mm512_add_epi32(_mm512_broadcast_i32x4(_mm_setr_epi8(0, -128, 1, -128, 4, -128, 5, -128, 8,
+                                                              -128, 9, -128, 12, -128, 13, -128)),
+                         _mm512_set1_epi32(first * 0x00010001)));
+}
+PN_INLINE pn_vi pn_vi_madd16(pn_vi acc, pn_vi a, pn_vi b) {
+    return _mm512_dpwssd_epi32(acc, a, b);
+}
+PN_INLINE pn_vf pn_vf_from_i32(pn_vi v) {
+    return _mm512_cvtepi32_ps(v);
+}
+PN_INLINE pn_vf pn_vf_half_low(pn_vi v) {
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v));
+}
+PN_INLINE pn_vf pn_vf_half_high(pn_vi v) {
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16)));
+}
+
+/* ---- products ---- */
+
+/* Biased: signed codes are made unsigned by adding 128. */
+#define PN_WIDE_BIAS 128
+
+PN_INLINE pn_vi pn_vi_dot4(pn_vi codes, pn_vi acts, bool wide) {
+    if (wide) codes = _mm512_xor_si512(codes, _mm512_set1_epi8(-128));
+    return _mm512_dpbusd_epi32(_mm512_setzero_si512(), codes, acts);
+}
+
+/* narrow: the int16 scales of two code vectors, as packs_epi32 mixes them; wide: int32 of one. */
+typedef struct pn_vscale {
+    __m512i s[4];
+} pn_vscale;
+
+/* Scale of 32-bit lane group q (of four lanes) of code vector v. */
+#define PN_SCALE_AT(v, q, group) ((group) == 16 ? 4 * (v) + (q) : 2 * (v) + (q) / 2)
+
+PN_INLINE __m512i pn_avx512_scale_pair(__m512i bytes, int v, int group) {
+    /* The scale goes to the upper byte of each int16, an arithmetic shift extends its sign. */
+#define PN_S(u, q)                                                                                 \
+    ((long long)((uint64_t)(0x0080u | (unsigned)PN_SCALE_AT(u, q, group) << 8) *                   \
+                 0x0001000100010001u))
+    const __m512i index = _mm512_setr_epi64(PN_S(v, 0), PN_S(v + 1, 0), PN_S(v, 1), PN_S(v + 1, 1),
+                                            PN_S(v, 2), PN_S(v + 1, 2), PN_S(v, 3), PN_S(v + 1, 3));
+#undef PN_S
+    return _mm512_srai_epi16(_mm512_shuffle_epi8(bytes, index), 8);
+}
+PN_INLINE __m512i pn_avx512_scale_wide(__m512i bytes, int v, int group) {
+#define PN_S(q) ((int)(0x00808080u | (unsigned)PN_SCALE_AT(v, q, group) << 24))
+    const __m512i index =
+        _mm512_setr_epi32(PN_S(0), PN_S(0), PN_S(0), PN_S(0), PN_S(1), PN_S(1), PN_S(1), PN_S(1),
+                          PN_S(2), PN_S(2), PN_S(2), PN_S(2), PN_S(3), PN_S(3), PN_S(3), PN_S(3));
+#undef PN_S
+    return _mm512_srai_epi32(_mm512_shuffle_epi8(bytes, index), 24);
+}
+PN_INLINE pn_vscale pn_vscale_expand(pn_vq scales, int group, bool wide) {
+    const __m512i bytes = _mm512_broadcast_i32x4(scales);
+    pn_vscale out;
+    if (wide) {
+        for (int v = 0; v < 4; v++) out.s[v] = pn_avx512_scale_wide(bytes, v, group);
+    } else {
+        for (int p = 0; p < 2; p++) out.s[p] = pn_avx512_scale_pair(bytes, 2 * p, group);
+        out.s[2] = out.s[3] = _mm512_setzero_si512();
+    }
+    return out;
+}
+PN_INLINE pn_vi pn_vi_dot_scaled(const pn_vi codes[4], const int8_t *acts, const pn_vscale *scale,
+                                 bool wide) {
+    __m512i c[4];
+    for (int v = 0; v < 4; v++) c[v] = pn_vi_dot4(codes[v], pn_vi_load(acts + 64 * v), wide);
+    if (wide) {
+        for (int v = 0; v < 4; v++) c[v] = _mm512_mullo_epi32(c[v], scale->s[v]);
+        return _mm512_add_epi32(_mm512_add_epi32(c[0], c[1]), _mm512_add_epi32(c[2], c[3]));
+    }
+    const __m512i first = _mm512_madd_epi16(_mm512_packs_epi32(c[0], c[1]), scale->s[0]);
+    return _mm512_dpwssd_epi32(first, _mm512_packs_epi32(c[2], c[3]), scale->s[1]);
+}
+
+typedef __m256i pn_vh;
+PN_INLINE pn_vh pn_vh_expand(pn_vq bytes, int group) {
+    const __m256i index16 =
+        _mm256_setr_epi8(-1, 0, -1, 1, -1, 2, -1, 3, -1, 4, -1, 5, -1, 6, -1, 7, -1, 8, -1, 9, -1,
+                         10, -1, 11, -1, 12, -1, 13, -1, 14, -1, 15);
+    const __m256i index32 =
+        _mm256_setr_epi8(-1, 0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1, 4, -1, 4, -1,
+                         5, -1, 5, -1, 6, -1, 6, -1, 7, -1, 7);
+    const __m256i two = _mm256_broadcastsi128_si256(bytes);
+    return _mm256_srai_epi16(_mm256_shuffle_epi8(two, group == 16 ? index16 : index32), 8);
+}
+PN_INLINE pn_vi pn_vi_fold(pn_vi sums, pn_vh scales, const int16_t *act_sums) {
+    const __m256i low =
+        _mm256_add_epi32(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1));
+    const __m256i high =
+        _mm256_madd_epi16(scales, _mm256_loadu_si256((const __m256i *)(const void *)act_sums));
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+PN_INLINE pn_vi pn_avx512_sum_4(pn_vi a, pn_vi b, pn_vi c, pn_vi d) {
+    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+}
+PN_INLINE void pn_vi_sum_halves(const pn_vi v[8], int32_t out[16]) {
+    const __m512i a = pn_avx512_sum_4(v[0], v[1], v[2], v[3]);
+    const __m512i b = pn_avx512_sum_4(v[4], v[5], v[6], v[7]);
+    const __m512i sums =
+        _mm512_add_epi32(_mm512_shuffle_i64x2(a, b, 0x88), _mm512_shuffle_i64x2(a, b, 0xdd));
+    /* quarters: lower halves of v[0..3], upper, lower of v[4..7], upper */
+    const __m512i order = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+    _mm512_storeu_si512(out, _mm512_permutexvar_epi32(order, sums));
+}
+
+PN_INLINE void pn_vi_transpose(pn_vi v[16]) {
+    __m512i t[16], u[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    /* u[4i + c]: in quarter q the column 4q + c of rows 4i .. 4i + 3 */
+    for (int i = 0; i < 16; i += 4) {
+        u[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        u[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        u[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        u[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (int c = 0; c < 4; c++) {
+        const __m512i a02 = _mm512_shuffle_i32x4(u[c], u[4 + c], 0x88);
+        const __m512i a13 = _mm512_shuffle_i32x4(u[c], u[4 + c], 0xdd);
+        const __m512i b02 = _mm512_shuffle_i32x4(u[8 + c], u[12 + c], 0x88);
+        const __m512i b13 = _mm512_shuffle_i32x4(u[8 + c], u[12 + c], 0xdd);
+        v[c] = _mm512_shuffle_i32x4(a02, b02, 0x88);
+        v[8 + c] = _mm512_shuffle_i32x4(a02, b02, 0xdd);
+        v[4 + c] = _mm512_shuffle_i32x4(a13, b13, 0x88);
+        v[12 + c] = _mm512_shuffle_i32x4(a13, b13, 0xdd);
+    }
+}
+
+/* ---- tiles: lane = row of weights, four inputs a step ---- */
+
+/* dpbusd wants unsigned times signed: panels of activations carry + 128, and a tile the constant that undoes it. */
+#define PN_PANEL_BIAS   128
+#define PN_TILE_COLUMNS 12 /* columns in flight: 12 dots, 12 sums, of 32 registers */
+
+PN_INLINE pn_vi pn_vi_tile_dot(pn_vi acc, pn_vi codes, pn_vi acts, bool is_signed) {
+    (void)is_signed;
+    return _mm512_dpbusd_epi32(acc, acts, codes);
+}
+PN_INLINE pn_vi pn_vi_tile_bias(pn_vi acc, pn_vi codes) {
+    return _mm512_dpbusd_epi32(acc, _mm512_set1_epi8(-128), codes); /* + 128 times the codes */
+}
+
+/* |a| as integers of their bits: NaN and infinity come out largest. */
+PN_INLINE pn_vi pn_vi_max_abs_bits(pn_vi acc, pn_vf a) {
+    return _mm512_max_epi32(acc, _mm512_castps_si512(_mm512_abs_ps(a)));
+}
+PN_INLINE int32_t pn_vi_max_lanes(pn_vi v) {
+    return _mm512_reduce_max_epi32(v);
+}
+
 #endif

@@ -178,4 +178,252 @@ PN_INLINE float pn_vf_max_lanes(pn_vf a) {
     return a.f[0];
 }
 
+/* ---- integers ---- */
+
+typedef union pn_vi {
+    uint8_t u8[64];
+    int8_t s8[64];
+    int16_t s16[32];
+    int32_t s32[16];
+    uint64_t u64[8];
+} pn_vi;
+typedef union pn_vq {
+    int8_t s8[16];
+    uint8_t u8[16];
+    uint64_t u64[2];
+} pn_vq;
+
+PN_INLINE pn_vq pn_vq_load(const void *p) {
+    pn_vq q;
+    memcpy(&q, p, sizeof q);
+    return q;
+}
+PN_INLINE pn_vq pn_vq_set(uint64_t low, uint64_t high) {
+    return (pn_vq){.u64 = {low, high}};
+}
+PN_INLINE void pn_vq_store(void *p, pn_vq q) {
+    memcpy(p, &q, sizeof q);
+}
+PN_INLINE pn_vi pn_vi_zero(void) {
+    return (pn_vi){.u64 = {0}};
+}
+PN_INLINE pn_vi pn_vi_set1_8(int x) {
+    pn_vi v;
+    memset(&v, x, sizeof v);
+    return v;
+}
+PN_INLINE pn_vi pn_vi_set1_32(int32_t x) {
+    pn_vi v;
+    for (int i = 0; i < 16; i++) v.s32[i] = x;
+    return v;
+}
+PN_INLINE pn_vi pn_vi_load(const void *p) {
+    pn_vi v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+PN_INLINE void pn_vi_store(void *p, pn_vi v) {
+    memcpy(p, &v, sizeof v);
+}
+PN_INLINE pn_vi pn_vi_load_4(const void *p) {
+    int32_t x;
+    memcpy(&x, p, sizeof x);
+    return pn_vi_set1_32(x);
+}
+PN_INLINE pn_vi pn_vi_dup16(pn_vq q) {
+    pn_vi v;
+    for (int i = 0; i < 4; i++) memcpy(v.u8 + 16 * i, &q, 16);
+    return v;
+}
+PN_INLINE pn_vi pn_vi_load_2x32(const void *p0, const void *p1) {
+    pn_vi v;
+    memcpy(v.u8, p0, 32);
+    memcpy(v.u8 + 32, p1, 32);
+    return v;
+}
+PN_INLINE pn_vi pn_vi_dup32(const void *p) {
+    return pn_vi_load_2x32(p, p);
+}
+PN_INLINE pn_vi pn_vi_dup_2x16(const void *p0, const void *p1) {
+    pn_vi v;
+    for (int i = 0; i < 4; i++) memcpy(v.u8 + 16 * i, i < 2 ? p0 : p1, 16);
+    return v;
+}
+PN_INLINE pn_vi pn_vi_and(pn_vi a, pn_vi b) {
+    for (int i = 0; i < 8; i++) a.u64[i] &= b.u64[i];
+    return a;
+}
+PN_INLINE pn_vi pn_vi_or(pn_vi a, pn_vi b) {
+    for (int i = 0; i < 8; i++) a.u64[i] |= b.u64[i];
+    return a;
+}
+PN_INLINE pn_vi pn_vi_xor(pn_vi a, pn_vi b) {
+    for (int i = 0; i < 8; i++) a.u64[i] ^= b.u64[i];
+    return a;
+}
+PN_INLINE pn_vi pn_vi_add8(pn_vi a, pn_vi b) {
+    for (int i = 0; i < 64; i++) a.u8[i] = (uint8_t)(a.u8[i] + b.u8[i]);
+    return a;
+}
+PN_INLINE pn_vi pn_vi_sub8(pn_vi a, pn_vi b) {
+    for (int i = 0; i < 64; i++) a.u8[i] = (uint8_t)(a.u8[i] - b.u8[i]);
+    return a;
+}
+PN_INLINE pn_vi pn_vi_add32(pn_vi a, pn_vi b) {
+    for (int i = 0; i < 16; i++) a.s32[i] += b.s32[i];
+    return a;
+}
+PN_INLINE pn_vi pn_vi_sub32(pn_vi a, pn_vi b) {
+    for (int i = 0; i < 16; i++) a.s32[i] -= b.s32[i];
+    return a;
+}
+PN_INLINE pn_vi pn_vi_mul32(pn_vi a, pn_vi b) {
+    for (int i = 0; i < 16; i++) a.s32[i] *= b.s32[i];
+    return a;
+}
+PN_INLINE pn_vi pn_vi_shr(pn_vi v, int a, int b, int c, int d) {
+    const int by[4] = {a, b, c, d};
+    for (int i = 0; i < 8; i++) v.u64[i] >>= by[i / 2];
+    return v;
+}
+PN_INLINE pn_vi pn_vi_shl(pn_vi v, int a, int b, int c, int d) {
+    const int by[4] = {a, b, c, d};
+    for (int i = 0; i < 8; i++) v.u64[i] <<= by[i / 2];
+    return v;
+}
+PN_INLINE pn_vi pn_vi_lookup(pn_vq table, pn_vi index) {
+    for (int i = 0; i < 64; i++) index.u8[i] = index.u8[i] & 0x80 ? 0 : table.u8[index.u8[i] & 15];
+    return index;
+}
+PN_INLINE pn_vi pn_vi_bits(uint64_t bits, int value) {
+    pn_vi v;
+    for (int i = 0; i < 64; i++) v.u8[i] = bits >> i & 1 ? (uint8_t)value : 0;
+    return v;
+}
+PN_INLINE pn_vi pn_vi_sign_byte(pn_vi v, int byte) {
+    pn_vi out;
+    for (int i = 0; i < 16; i++) out.s32[i] = v.s8[4 * i + byte];
+    return out;
+}
+PN_INLINE pn_vi pn_vi_byte_pair(pn_vi v, int first) {
+    pn_vi out;
+    for (int i = 0; i < 32; i++) out.s16[i] = v.u8[i / 2 * 4 + i % 2 + first];
+    return out;
+}
+PN_INLINE pn_vi pn_vi_madd16(pn_vi acc, pn_vi a, pn_vi b) {
+    for (int i = 0; i < 16; i++)
+        acc.s32[i] += a.s16[2 * i] * b.s16[2 * i] + a.s16[2 * i + 1] * b.s16[2 * i + 1];
+    return acc;
+}
+PN_INLINE pn_vf pn_vf_from_i32(pn_vi v) {
+    pn_vf out;
+    for (int i = 0; i < 16; i++) out.f[i] = (float)v.s32[i];
+    return out;
+}
+PN_INLINE pn_vf pn_vf_half_low(pn_vi v) {
+    pn_vf out;
+    for (int i = 0; i < 16; i++) out.f[i] = pn_simd_half_to_float((uint16_t)v.s32[i]);
+    return out;
+}
+PN_INLINE pn_vf pn_vf_half_high(pn_vi v) {
+    pn_vf out;
+    for (int i = 0; i < 16; i++)
+        out.f[i] = pn_simd_half_to_float((uint16_t)((uint32_t)v.s32[i] >> 16));
+    return out;
+}
+
+/* ---- products ---- */
+
+#define PN_WIDE_BIAS 0
+
+PN_INLINE pn_vi pn_vi_dot4(pn_vi codes, pn_vi acts, bool wide) {
+    pn_vi out;
+    for (int i = 0; i < 16; i++) {
+        int32_t sum = 0;
+        for (int j = 4 * i; j < 4 * i + 4; j++)
+            sum += (wide ? codes.s8[j] : codes.u8[j]) * acts.s8[j];
+        out.s32[i] = sum;
+    }
+    return out;
+}
+
+typedef struct pn_vscale {
+    int32_t s[4][4]; /* of 16 codes */
+} pn_vscale;
+PN_INLINE pn_vscale pn_vscale_expand(pn_vq scales, int group, bool wide) {
+    (void)wide;
+    pn_vscale out;
+    for (int i = 0; i < 16; i++) out.s[i / 4][i % 4] = scales.s8[group == 16 ? i : i / 2];
+    return out;
+}
+PN_INLINE pn_vi pn_vi_dot_scaled(const pn_vi codes[4], const int8_t *acts, const pn_vscale *scale,
+                                 bool wide) {
+    pn_vi acc = pn_vi_zero();
+    for (int v = 0; v < 4; v++) {
+        const pn_vi dots = pn_vi_dot4(codes[v], pn_vi_load(acts + 64 * v), wide);
+        for (int i = 0; i < 16; i++) acc.s32[i] += dots.s32[i] * scale->s[v][i / 4];
+    }
+    return acc;
+}
+
+typedef struct pn_vh {
+    int16_t s16[16];
+} pn_vh;
+PN_INLINE pn_vh pn_vh_expand(pn_vq bytes, int group) {
+    pn_vh out;
+    for (int i = 0; i < 16; i++) out.s16[i] = bytes.s8[group == 16 ? i : i / 2];
+    return out;
+}
+PN_INLINE pn_vi pn_vi_fold(pn_vi sums, pn_vh scales, const int16_t *act_sums) {
+    for (int i = 0; i < 8; i++) {
+        sums.s32[i] += sums.s32[i + 8];
+        sums.s32[i + 8] =
+            scales.s16[2 * i] * act_sums[2 * i] + scales.s16[2 * i + 1] * act_sums[2 * i + 1];
+    }
+    return sums;
+}
+PN_INLINE void pn_vi_sum_halves(const pn_vi v[8], int32_t out[16]) {
+    for (int i = 0; i < 16; i++) {
+        int32_t sum = 0;
+        for (int j = 0; j < 8; j++) sum += v[i / 2].s32[i % 2 * 8 + j];
+        out[i] = sum;
+    }
+}
+PN_INLINE void pn_vi_transpose(pn_vi v[16]) {
+    for (int i = 0; i < 16; i++) {
+        for (int j = 0; j < i; j++) {
+            const int32_t t = v[i].s32[j];
+            v[i].s32[j] = v[j].s32[i];
+            v[j].s32[i] = t;
+        }
+    }
+}
+
+/* ---- tiles: lane = row of weights, four inputs a step ---- */
+
+#define PN_PANEL_BIAS   0
+#define PN_TILE_COLUMNS 4
+
+PN_INLINE pn_vi pn_vi_tile_dot(pn_vi acc, pn_vi codes, pn_vi acts, bool is_signed) {
+    return pn_vi_add32(acc, pn_vi_dot4(codes, acts, is_signed));
+}
+PN_INLINE pn_vi pn_vi_tile_bias(pn_vi acc, pn_vi codes) {
+    (void)codes;
+    return acc;
+}
+
+PN_INLINE pn_vi pn_vi_max_abs_bits(pn_vi acc, pn_vf a) {
+    for (int i = 0; i < 16; i++) {
+        int32_t bits;
+        memcpy(&bits, &a.f[i], sizeof bits);
+        bits &= 0x7fffffff;
+        acc.s32[i] = bits > acc.s32[i] ? bits : acc.s32[i];
+    }
+    return acc;
+}
+PN_INLINE int32_t pn_vi_max_lanes(pn_vi v) {
+    for (int i = 1; i < 16; i++) v.s32[0] = v.s32[i] > v.s32[0] ? v.s32[i] : v.s32[0];
+    return v.s32[0];
+}
+
 #endif

@@ -1,0 +1,65 @@
+/* matmul_acts.h: activations as the matrix kernels read them.
+ *
+ * Inputs come in groups of 256; the last group of a row is filled up with zeros. A group carries one float scale:
+ * x = d * q, d = max |x| / 127, q = x / d rounded to nearest even (-127..127). A group with a NaN or infinity gets
+ * d = NaN and q = 0, so every output it reaches is NaN.
+ *
+ * Two layouts, chosen by the number of rows alone:
+ *   few rows    pn_act_group [row][group], read along with the weights of one row;
+ *   many rows   pn_act_panel [12 rows][group], whose four consecutive inputs of a row are one 32-bit broadcast.
+ * Float weights read a plain float32 copy [row][n_in], which lies in front. */
+#ifndef PN_CPU_MATMUL_ACTS_H
+#define PN_CPU_MATMUL_ACTS_H
+
+#include "cpu/isa/isa_fns.h"
+
+#define PN_GROUP      256
+#define PN_PANEL_ROWS 12
+#define PN_FEW_ROWS                                                                                \
+    6 /* up to here weights are unpacked for every 16 rows of them, beyond into tiles */
+#define PN_FEW_GROUP_SUBS 8 /* runs of 32 in a group */
+
+typedef struct pn_act_group {
+    int8_t q[256];
+    int16_t sum_16[16]; /* of q over runs of 16 */
+    int32_t sum_32[8];
+    float d;
+    float unused[15];
+} pn_act_group;
+_Static_assert(sizeof(pn_act_group) == 384, "groups stay 64-byte aligned");
+
+typedef struct pn_act_panel {
+    uint8_t q[64][PN_PANEL_ROWS][4];      /* + PN_PANEL_BIAS */
+    int16_t pair_16[8][PN_PANEL_ROWS][2]; /* sums of runs of 16, two neighbours together */
+    int16_t pair_32[4][PN_PANEL_ROWS][2]; /* of runs of 32 */
+    float sum_32[8][PN_PANEL_ROWS];
+    float d[PN_PANEL_ROWS];
+    float unused[4];
+} pn_act_panel;
+_Static_assert(sizeof(pn_act_panel) == 4096, "panels stay 64-byte aligned");
+
+PN_INLINE int32_t pn_n_groups(int64_t n_in) {
+    return (int32_t)((n_in + PN_GROUP - 1) / PN_GROUP);
+}
+PN_INLINE int32_t pn_n_panels(int32_t n_rows) {
+    return (n_rows + PN_PANEL_ROWS - 1) / PN_PANEL_ROWS;
+}
+PN_INLINE size_t pn_acts_float_bytes(int32_t n_in, int32_t n_rows) {
+    return ((size_t)n_in * (size_t)n_rows * sizeof(float) + 63) & ~(size_t)63;
+}
+PN_INLINE float *pn_acts_floats(const pn_acts *acts) {
+    return (float *)(void *)acts->data;
+}
+PN_INLINE void *pn_acts_ints(const pn_acts *acts) {
+    return acts->data + pn_acts_float_bytes(acts->n_in, acts->n_rows);
+}
+/* Groups of one row, n_rows <= PN_FEW_ROWS. */
+PN_INLINE pn_act_group *pn_acts_row(const pn_acts *acts, int32_t row) {
+    return (pn_act_group *)pn_acts_ints(acts) + (size_t)row * (size_t)pn_n_groups(acts->n_in);
+}
+/* Groups of one panel, n_rows > PN_FEW_ROWS. */
+PN_INLINE pn_act_panel *pn_acts_panel(const pn_acts *acts, int32_t panel) {
+    return (pn_act_panel *)pn_acts_ints(acts) + (size_t)panel * (size_t)pn_n_groups(acts->n_in);
+}
+
+#endif

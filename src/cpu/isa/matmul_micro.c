@@ -1,0 +1,126 @@
+/* matmul_micro.c: the kernels for many rows: 16 rows of weights, as a tile, times a panel of activations.
+ *
+ * Lane = row of weights. PN_TILE_COLUMNS integer sums and as many scaled sums stay in registers; every step loads four
+ * inputs of 16 rows and multiplies them by four inputs of one activation row, broadcast. Made for four shapes of
+ * formats (integer scales per 32 or 16 with or without minimums, float scales with or without minimums) and for
+ * widths of 4, 8 and 12 columns. The float sums follow the rule in matmul_tile.h. */
+#include "cpu/isa/matmul_tile.h"
+
+/* Runs of steps k .. k + n_steps - 1 for columns first .. first + n - 1. */
+PN_INLINE void dot_columns(pn_vi *dots, const pn_tile *t, const pn_act_panel *p, int k, int n_steps,
+                           int first, const int n, bool is_signed) {
+    for (int step = 0; step < n_steps; step++) {
+        const pn_vi codes = pn_vi_load(t->codes[k + step]);
+        PN_UNROLL
+        for (int c = 0; c < n; c++)
+            dots[c] =
+                pn_vi_tile_dot(dots[c], codes, pn_vi_load_4(p->q[k + step][first + c]), is_signed);
+    }
+}
+
+PN_INLINE void add_group_256(const pn_tile *t, const pn_act_panel *p, float *c_out,
+                             const pn_tile_kind kind, int first, const int n) {
+    pn_vi sums[PN_TILE_COLUMNS], dots[PN_TILE_COLUMNS];
+    const int n_subs = 256 / kind.sub_weights, n_steps = kind.sub_weights / 4;
+    PN_UNROLL
+    for (int c = 0; c < n; c++) sums[c] = pn_vi_zero();
+    for (int sub = 0; sub < n_subs; sub++) {
+        const pn_vi bias = pn_vi_load(t->bias[sub]);
+        PN_UNROLL
+        for (int c = 0; c < n; c++) dots[c] = bias;
+        dot_columns(dots, t, p, sub * n_steps, n_steps, first, n, !kind.has_minimum);
+        const pn_vi scale = pn_vi_load(t->scale[sub]);
+        PN_UNROLL
+        for (int c = 0; c < n; c++) sums[c] = pn_vi_add32(sums[c], pn_vi_mul32(dots[c], scale));
+    }
+    const pn_vf d = pn_vf_load(t->d), dmin = pn_vf_neg(pn_vf_load(t->dmin));
+    PN_UNROLL
+    for (int c = 0; c < n; c++) {
+        const pn_vf d_a = pn_vf_set1(p->d[first + c]);
+        pn_vf acc = pn_vf_load(c_out + 16 * (first + c));
+        acc = pn_vf_fma(pn_vf_mul(d, d_a), pn_vf_from_i32(sums[c]), acc);
+        if (kind.has_minimum) {
+            pn_vi msum = pn_vi_zero();
+            for (int i = 0; i < n_subs / 2; i++) {
+                const pn_vi act = kind.sub_weights == 16 ? pn_vi_load_4(p->pair_16[i][first + c])
+                                                         : pn_vi_load_4(p->pair_32[i][first + c]);
+                msum = pn_vi_madd16(msum, pn_vi_load(t->minimum[i]), act);
+            }
+            acc = pn_vf_fma(pn_vf_mul(dmin, d_a), pn_vf_from_i32(msum), acc);
+        }
+        pn_vf_store(c_out + 16 * (first + c), acc);
+    }
+}
+
+PN_INLINE void add_group_32(const pn_tile *t, const pn_act_panel *p, int n_blocks, float *c_out,
+                            const pn_tile_kind kind, int first, const int n) {
+    pn_vf sums[PN_TILE_COLUMNS];
+    pn_vi dots[PN_TILE_COLUMNS];
+    PN_UNROLL
+    for (int c = 0; c < n; c++) sums[c] = pn_vf_zero();
+    for (int b = 0; b < n_blocks; b++) {
+        const pn_vi bias = pn_vi_load(t->bias[b]);
+        PN_UNROLL
+        for (int c = 0; c < n; c++) dots[c] = bias;
+        dot_columns(dots, t, p, b * 8, 8, first, n, !kind.has_minimum);
+        const pn_vf d = pn_vf_load(t->d_32[b]);
+        PN_UNROLL
+        for (int c = 0; c < n; c++) sums[c] = pn_vf_fma(d, pn_vf_from_i32(dots[c]), sums[c]);
+        if (!kind.has_minimum) continue;
+        const pn_vf m = pn_vf_load(t->m_32[b]);
+        PN_UNROLL
+        for (int c = 0; c < n; c++)
+            sums[c] = pn_vf_fma(m, pn_vf_set1(p->sum_32[b][first + c]), sums[c]);
+    }
+    PN_UNROLL
+    for (int c = 0; c < n; c++) {
+        const pn_vf acc = pn_vf_load(c_out + 16 * (first + c));
+        pn_vf_store(c_out + 16 * (first + c), pn_vf_fma(pn_vf_set1(p->d[first + c]), sums[c], acc));
+    }
+}
+
+PN_INLINE void add_columns(const pn_tile *tile, const pn_act_panel *panel, int32_t n_groups,
+                           int32_t last_subs, float *c, const pn_tile_kind kind, int first,
+                           const int n) {
+    for (int32_t g = 0; g < n_groups; g++) {
+        if (kind.is_256) {
+            add_group_256(&tile[g], &panel[g], c, kind, first, n);
+        } else {
+            const int n_blocks = g + 1 == n_groups ? last_subs : 8;
+            add_group_32(&tile[g], &panel[g], n_blocks, c, kind, first, n);
+        }
+    }
+}
+
+/* As many columns at once as the registers hold. */
+PN_INLINE void add_panel(const pn_tile *tile, const pn_act_panel *panel, int32_t n_groups,
+                         int32_t last_subs, int32_t n_columns, float *c, const pn_tile_kind kind) {
+    if (PN_TILE_COLUMNS == 12 && n_columns > 8) {
+        add_columns(tile, panel, n_groups, last_subs, c, kind, 0, 12);
+    } else if (PN_TILE_COLUMNS == 12 && n_columns > 4) {
+        add_columns(tile, panel, n_groups, last_subs, c, kind, 0, 8);
+    } else {
+        const int step = PN_TILE_COLUMNS < 4 ? PN_TILE_COLUMNS : 4;
+        for (int first = 0; first < n_columns; first += step)
+            add_columns(tile, panel, n_groups, last_subs, c, kind, first, step);
+    }
+}
+
+#define PN_MICRO(name, ...)                                                                        \
+    static void name(const pn_tile *tile, const pn_act_panel *panel, int32_t n_groups,             \
+                     int32_t last_subs, int32_t n_columns, float *c) {                             \
+        add_panel(tile, panel, n_groups, last_subs, n_columns, c, (pn_tile_kind){__VA_ARGS__});    \
+    }
+PN_MICRO(add_256_sub_32, true, 32, false)
+PN_MICRO(add_256_sub_16, true, 16, false)
+PN_MICRO(add_256_sub_32_min, true, 32, true)
+PN_MICRO(add_256_sub_16_min, true, 16, true)
+PN_MICRO(add_32, false, 32, false)
+PN_MICRO(add_32_min, false, 32, true)
+#undef PN_MICRO
+
+pn_tile_kernel *PN_ISA_FN(pn_tile_kernel_of)(pn_tile_kind kind) {
+    if (!kind.is_256) return kind.has_minimum ? add_32_min : add_32;
+    if (kind.sub_weights == 16) return kind.has_minimum ? add_256_sub_16_min : add_256_sub_16;
+    return kind.has_minimum ? add_256_sub_32_min : add_256_sub_32;
+}

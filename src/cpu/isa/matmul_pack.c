@@ -1,0 +1,108 @@
+/* matmul_pack.c: turns float activations into the layouts of matmul_acts.h. */
+#include "cpu/isa/matmul_acts.h"
+
+size_t PN_ISA_FN(pn_acts_bytes)(int32_t n_in, int32_t n_rows) {
+    const size_t groups = (size_t)pn_n_groups(n_in);
+    const size_t ints = n_rows <= PN_FEW_ROWS
+                            ? (size_t)n_rows * groups * sizeof(pn_act_group)
+                            : (size_t)pn_n_panels(n_rows) * groups * sizeof(pn_act_panel);
+    return pn_acts_float_bytes(n_in, n_rows) + ints;
+}
+
+int32_t PN_ISA_FN(pn_pack_units)(const pn_acts *acts) {
+    return acts->n_rows <= PN_FEW_ROWS ? acts->n_rows : pn_n_panels(acts->n_rows);
+}
+
+/* One group of n inputs (a multiple of 16) from x. */
+static void quantize_group(const float *x, int32_t n, pn_act_group *g) {
+    memset(g, 0, sizeof *g);
+    pn_vi max_bits = pn_vi_zero();
+    for (int32_t i = 0; i < n; i += 16) max_bits = pn_vi_max_abs_bits(max_bits, pn_vf_load(x + i));
+    const int32_t bits = pn_vi_max_lanes(max_bits);
+    float max;
+    memcpy(&max, &bits, sizeof max);
+    if (bits >= 0x7f800000) { /* NaN or infinity */
+        const int32_t nan_bits = 0x7fc00000;
+        memcpy(&g->d, &nan_bits, sizeof g->d);
+        return;
+    }
+    if (max < 0x1p-100f) return; /* 127 / max stays finite */
+    g->d = max / 127.0f;
+    const pn_vf inverse = pn_vf_set1(127.0f / max);
+    for (int32_t i = 0; i < n; i += 16)
+        pn_vf_store_s8(g->q + i, pn_vf_mul(pn_vf_load(x + i), inverse));
+    for (int i = 0; i < 16; i++) {
+        int32_t sum = 0;
+        for (int j = 0; j < 16; j++) sum += g->q[16 * i + j];
+        g->sum_16[i] = (int16_t)sum;
+    }
+    for (int i = 0; i < 8; i++) g->sum_32[i] = g->sum_16[2 * i] + g->sum_16[2 * i + 1];
+}
+
+static void put_into_panel(const pn_act_group *g, pn_act_panel *p, int32_t column) {
+    for (int k = 0; k < 64; k++) {
+        uint32_t q;
+        memcpy(&q, g->q + 4 * k, sizeof q);
+        q ^= PN_PANEL_BIAS * 0x01010101u; /* adding 128 to a signed byte flips its highest bit */
+        memcpy(p->q[k][column], &q, sizeof q);
+    }
+    for (int i = 0; i < 16; i++) p->pair_16[i / 2][column][i % 2] = g->sum_16[i];
+    for (int i = 0; i < 8; i++) {
+        p->pair_32[i / 2][column][i % 2] = (int16_t)g->sum_32[i];
+        p->sum_32[i][column] = (float)g->sum_32[i];
+    }
+    p->d[column] = g->d;
+}
+
+static bool is_float(pn_format format) {
+    return format == PN_FMT_F32 || format == PN_FMT_F16 || format == PN_FMT_BF16;
+}
+
+static void pack_row_ints(const pn_acts *acts, const float *x, int32_t row) {
+    const int32_t n_groups = pn_n_groups(acts->n_in);
+    for (int32_t g = 0; g < n_groups; g++) {
+        const int32_t at = g * PN_GROUP;
+        const int32_t n = acts->n_in - at < PN_GROUP ? acts->n_in - at : PN_GROUP;
+        if (acts->n_rows <= PN_FEW_ROWS) {
+            quantize_group(x + at, n, &pn_acts_row(acts, row)[g]);
+        } else {
+            pn_act_group group;
+            quantize_group(x + at, n, &group);
+            put_into_panel(&group, &pn_acts_panel(acts, row / PN_PANEL_ROWS)[g],
+                           row % PN_PANEL_ROWS);
+        }
+    }
+}
+
+/* Columns of the last panel that have no row. */
+static void clear_panel_tail(const pn_acts *acts, int32_t panel) {
+    const pn_act_group zero = {.d = 0.0f};
+    const int32_t n_groups = pn_n_groups(acts->n_in);
+    for (int32_t row = acts->n_rows; row < (panel + 1) * PN_PANEL_ROWS; row++) {
+        for (int32_t g = 0; g < n_groups; g++)
+            put_into_panel(&zero, &pn_acts_panel(acts, panel)[g], row % PN_PANEL_ROWS);
+    }
+}
+
+void PN_ISA_FN(pn_pack)(const pn_acts *acts, const float *x, size_t ld_x, const int32_t *row_index,
+                        const pn_matmul *needs, int32_t n_needs, int32_t unit) {
+    bool floats = false, ints = false;
+    for (int32_t i = 0; i < n_needs; i++) {
+        if (is_float(needs[i].w->format->id))
+            floats = true;
+        else
+            ints = true;
+    }
+    const bool few = acts->n_rows <= PN_FEW_ROWS;
+    const int32_t first = few ? unit : unit * PN_PANEL_ROWS;
+    int32_t end = few ? unit + 1 : first + PN_PANEL_ROWS;
+    if (end > acts->n_rows) end = acts->n_rows;
+    for (int32_t row = first; row < end; row++) {
+        const float *from = x + ld_x * (size_t)(row_index ? row_index[row] : row);
+        if (floats)
+            memcpy(pn_acts_floats(acts) + (size_t)row * (size_t)acts->n_in, from,
+                   (size_t)acts->n_in * sizeof(float));
+        if (ints) pack_row_ints(acts, from, row);
+    }
+    if (ints && !few) clear_panel_tail(acts, unit);
+}

@@ -1,0 +1,81 @@
+/* matmul_tile.h: 16 rows of weights unpacked for many rows of activations, and the rule of the float sums.
+ *
+ * The rule, the same for few and many rows, on every instruction set (isum, msum: exact integers; d_a: the scale of
+ * the group's activations; float operations round once, in the order written):
+ *   blocks of 256   acc = fma(d * d_a, isum, acc)                 isum = sum of scale * (code - offset) * q
+ *                   acc = fma(-(dmin * d_a), msum, acc)           msum = sum of minimum * q
+ *   blocks of 32    s = 0; for the blocks of a group in order:
+ *                       s = fma(d, isum, s)                       isum = sum of (code - offset) * q
+ *                       s = fma(m, msum, s)                       msum = sum of q
+ *                   acc = fma(d_a, s, acc)
+ * over the groups in order from acc = 0, at last out = acc + bias. */
+#ifndef PN_CPU_MATMUL_TILE_H
+#define PN_CPU_MATMUL_TILE_H
+
+#include "cpu/isa/matmul_acts.h"
+#include "fmt/unpack.h"
+
+#define PN_TILE_ROWS 16
+
+/* One group of 16 rows; lane = row everywhere. */
+typedef struct pn_tile {
+    int8_t codes[64][16][4]; /* code - offset */
+    int32_t bias[16][16];    /* [sub][row]: where an integer sum starts, to undo PN_PANEL_BIAS */
+    union {
+        int32_t scale[16][16]; /* blocks of 256: [sub][row] */
+        float d_32[8][16];     /* blocks of 32 */
+    };
+    union {
+        int16_t minimum[8][16][2]; /* [pair of subs][row][sub of the pair] */
+        float m_32[8][16];
+    };
+    float d[16], dmin[16];
+} pn_tile;
+
+/* What a kernel for many rows needs to know of a format. */
+typedef struct pn_tile_kind {
+    bool is_256;
+    int32_t sub_weights;
+    bool has_minimum;
+} pn_tile_kind;
+
+/* c [12 columns][16 rows] += tile * panel over n_groups groups; n_columns of the panel (1..12) are wanted, n_subs is
+ * the number of runs of 32 in the last group (blocks of 32 only). */
+typedef void pn_tile_kernel(const pn_tile *tile, const pn_act_panel *panel, int32_t n_groups,
+                            int32_t last_subs, int32_t n_columns, float *c);
+
+/* The kernel of a kind, from matmul_micro.c. */
+pn_tile_kernel *PN_ISA_FN(pn_tile_kernel_of)(pn_tile_kind kind);
+
+/* ---- work on one range of output rows ---- */
+
+typedef struct pn_few_job {
+    const uint8_t *rows; /* the first row of the range */
+    size_t row_bytes;
+    int32_t n_in, n_out; /* n_out rows */
+    const pn_acts *acts;
+    const float *bias; /* of the range, or NULL */
+    float *out;        /* [acts->n_rows][ld_out], first row of the range */
+    size_t ld_out;
+    void *scratch;
+} pn_few_job;
+
+typedef struct pn_fill_job {
+    const uint8_t *rows; /* 16 rows, of which n_rows exist */
+    size_t row_bytes;
+    int32_t n_in, n_rows;
+    int32_t first_group, n_groups;
+    pn_tile *tiles; /* [n_groups] */
+} pn_fill_job;
+
+/* The two functions that are made per format (matmul_formats.c). */
+typedef struct pn_matmul_format {
+    const pn_unpack *unpack;
+    void (*few)(const pn_few_job *job);
+    void (*fill)(const pn_fill_job *job);
+} pn_matmul_format;
+
+/* NULL for float formats. */
+const pn_matmul_format *PN_ISA_FN(pn_matmul_format_of)(pn_format format);
+
+#endif

@@ -2,7 +2,7 @@
  *
  * The layer knows nothing of GGUF: whoever loads a file fills a pn_vocab_source, whose counts and contents are
  * checked here (a hostile file gets an error or harmless tokens, never a crash). One file per algorithm: spm.c
- * (SentencePiece merges with byte fallback), bpe.c (byte-level BPE; patterns in pretok.def), wpm.c (WordPiece).
+ * (SentencePiece merges with byte fallback), bpe.c (BPE; patterns in pretok.def), wpm.c (WordPiece), ugm.c (unigram).
  *
  * Immutable once open; any number of threads may use it at once. */
 #ifndef PN_TEXT_VOCAB_H
@@ -41,6 +41,9 @@ typedef struct pn_vocab_source {
     size_t charsmap_bytes;
     int64_t bos, eos, eot, eom, unk, sep, pad, cls, mask; /* out-of-range ids are ignored with a logged warning */
     int32_t add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces;
+    pn_vocab_text architecture, name; /* general.architecture, general.name: a few published files are known to
+                                       * strip spaces beside special tokens, which no key says */
+    bool keep_case, keep_accents;     /* bert only: tokenizer.ggml.normalizer.{lowercase,strip_accents} is false */
 } pn_vocab_source;
 
 typedef struct pn_vocab pn_vocab;
@@ -62,7 +65,14 @@ bool pn_vocab_is_control(const pn_vocab *vocab, int32_t token);
 bool pn_vocab_adds_bos(const pn_vocab *vocab);
 bool pn_vocab_adds_eos(const pn_vocab *vocab);
 
-/* puna_tokenize and puna_detokenize on a vocabulary: same flags, same size protocol. */
+/* One more flag of pn_vocab_detokenize: tidy spaces before punctuation and contractions where the vocabulary asks
+ * for it (bert, and most BPE vocabularies: "a , b" becomes "a, b"). Loses what the model wrote, so nobody who shows
+ * a model's output wants it; it is there to compare with other implementations. */
+#define PN_DETOKENIZE_CLEAN_UP 4u
+
+/* puna_tokenize and puna_detokenize on a vocabulary: same flags, same size protocol. Without CLEAN_UP the text of a
+ * list of tokens is the concatenation of the tokens' texts, and for BPE vocabularies exactly what was tokenized.
+ * A SentencePiece text that begins with the text of BOS gets a second BOS when both flags ask for it. */
 puna_status pn_vocab_tokenize(const pn_vocab *vocab, const char *text, size_t text_bytes, uint32_t flags,
                               int32_t *tokens, int32_t max_tokens, int32_t *n_tokens, puna_error *err);
 puna_status pn_vocab_detokenize(const pn_vocab *vocab, const int32_t *tokens, int32_t n_tokens, uint32_t flags,

@@ -100,6 +100,43 @@ bool out_printf(const char *format, ...) {
     return !out_errno;
 }
 
+size_t utf8_bytes(const unsigned char *s, size_t n) {
+    size_t length = s[0] < 0x80   ? 1
+                    : s[0] < 0xC2 ? 0
+                    : s[0] < 0xE0 ? 2
+                    : s[0] < 0xF0 ? 3
+                    : s[0] < 0xF5 ? 4
+                                  : 0;
+    if (length == 0 || length > n) return 0;
+    if (s[0] == 0xE0 && s[1] < 0xA0) return 0; /* overlong */
+    if (s[0] == 0xED && s[1] > 0x9F) return 0; /* surrogates */
+    if (s[0] == 0xF0 && s[1] < 0x90) return 0; /* overlong */
+    if (s[0] == 0xF4 && s[1] > 0x8F) return 0; /* beyond U+10FFFF */
+    for (size_t i = 1; i < length; i++) {
+        if ((s[i] & 0xC0) != 0x80) return 0;
+    }
+    return length;
+}
+
+bool out_clean(const char *line, int width) {
+    int n_columns = 0;
+    for (size_t left = strlen(line); left > 0;) {
+        size_t n = utf8_bytes((const unsigned char *)line, left);
+        unsigned char first = (unsigned char)line[0];
+        bool control = first < 0x20 || first == 0x7F ||
+                       (n == 2 && first == 0xC2 && (unsigned char)line[1] < 0xA0);
+        if (n && !control) {
+            out_write(line, n);
+        } else {
+            out_write("?", 1);
+        }
+        n_columns++;
+        line += n ? n : 1;
+        left -= n ? n : 1;
+    }
+    return out_printf("%*s", n_columns < width ? width - n_columns : 0, "");
+}
+
 bool out_flush(void) {
     if (!out_errno && fflush(stdout) != 0) out_errno = errno ? errno : EIO;
     return !out_errno;

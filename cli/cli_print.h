@@ -30,6 +30,9 @@ __attribute__((format(printf, 1, 2))) void print_note(const char *format, ...);
 /* Writes to stdout. False when stdout cannot take more: stop, and let out_finish say why. */
 bool out_write(const char *bytes, size_t n_bytes);
 __attribute__((format(printf, 1, 2))) bool out_printf(const char *format, ...);
+/* Writes text that came out of a file, spaces up to width columns behind it: control characters, which could
+ * command a terminal, and what is no UTF-8 become "?". */
+bool out_clean(const char *line, int width);
 bool out_flush(void);
 /* Flushes stdout; returns status, or STATUS_FAILED with a message when output was lost. A reader that closed the
  * pipe has what it wanted: that is no error. */
@@ -40,6 +43,9 @@ int out_finish(int status);
 char *format_bytes(char buf[NUMBER_CHARS], uint64_t bytes);
 char *format_count(char buf[NUMBER_CHARS], uint64_t count);
 char *format_digits(char buf[NUMBER_CHARS], uint64_t number);
+
+/* Bytes of the UTF-8 character at s[0..n), or 0 when it is not one (Unicode 15, table 3-7). */
+size_t utf8_bytes(const unsigned char *s, size_t n);
 
 /* Monotonic seconds. */
 double seconds_now(void);

@@ -19,7 +19,7 @@ typedef struct mix_row {
     uint64_t bytes;
 } mix_row;
 
-enum { MAX_TYPES = 64 };
+enum { MAX_TYPES = 64, MAX_VALUE = 120 };
 
 typedef struct report {
     const options *o;
@@ -91,7 +91,10 @@ static void count_types(report *r) {
 /* ---- as text -------------------------------------------------------------------------------------------- */
 
 static void print_fact(const char *name, const char *value) {
-    if (*value) out_printf("%-15s%s\n", name, value);
+    if (!*value) return;
+    out_printf("%-15s", name);
+    out_clean(value, 0);
+    out_printf("\n");
 }
 
 static void print_number(const char *name, int32_t value) {
@@ -167,8 +170,8 @@ static void print_tensors(const report *r) {
             n += (size_t)snprintf(shape + n, sizeof shape - n, "%s%lld", d ? " x " : "",
                                   (long long)tensor.dims[d]);
         }
-        out_printf("%-36s %-8s %18s bytes  %s\n", tensor.name, tensor.type,
-                   format_digits(a, tensor.bytes), shape);
+        out_clean(tensor.name, 36);
+        out_printf(" %-8s %18s bytes  %s\n", tensor.type, format_digits(a, tensor.bytes), shape);
     }
 }
 
@@ -188,9 +191,17 @@ static void print_meta(const report *r) {
         json_t *quoted = json_text(value, strlen(value));
         char *line = json_dumps(quoted, JSON_ENCODE_ANY); /* one line, whatever the value holds */
         size_t n_bytes = line ? strlen(line) : 0;
-        if (n_bytes >= 2)
-            out_printf("%-42s %.*s%s\n", key, n_bytes > 122 ? 120 : (int)n_bytes - 2, line + 1,
-                       n_bytes > 122 ? " ..." : "");
+        out_clean(key, 42);
+        if (n_bytes > MAX_VALUE + 2) {
+            size_t cut = MAX_VALUE;
+            while (cut > 0 && (line[cut + 1] & 0xC0) == 0x80) cut--; /* between characters */
+            memcpy(line + 1 + cut, " ...", 5);
+        } else if (n_bytes > 0) {
+            line[n_bytes - 1] = 0; /* the closing quote; the opening one is skipped below */
+        }
+        out_printf(" ");
+        out_clean(line ? line + 1 : "", 0);
+        out_printf("\n");
         free(line);
         json_decref(quoted);
         free(value);

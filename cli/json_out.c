@@ -8,32 +8,13 @@
 #include "command.h"
 #include "cli_print.h"
 
-/* Bytes of the UTF-8 character at s[0..n), or 0 when it is not one (Unicode 15, table 3-7). */
-static size_t character_bytes(const unsigned char *s, size_t n) {
-    size_t length = s[0] < 0x80   ? 1
-                    : s[0] < 0xC2 ? 0
-                    : s[0] < 0xE0 ? 2
-                    : s[0] < 0xF0 ? 3
-                    : s[0] < 0xF5 ? 4
-                                  : 0;
-    if (length == 0 || length > n) return 0;
-    if (s[0] == 0xE0 && s[1] < 0xA0) return 0; /* overlong */
-    if (s[0] == 0xED && s[1] > 0x9F) return 0; /* surrogates */
-    if (s[0] == 0xF0 && s[1] < 0x90) return 0; /* overlong */
-    if (s[0] == 0xF4 && s[1] > 0x8F) return 0; /* beyond U+10FFFF */
-    for (size_t i = 1; i < length; i++) {
-        if ((s[i] & 0xC0) != 0x80) return 0;
-    }
-    return length;
-}
-
 json_t *json_text(const char *bytes, size_t n_bytes) {
     json_t *text = json_stringn(bytes, n_bytes);
     if (text) return text;
     char *clean = need_memory(NULL, n_bytes, 3); /* each bad byte becomes three */
     size_t n_clean = 0;
     for (size_t i = 0; i < n_bytes;) {
-        size_t length = character_bytes((const unsigned char *)bytes + i, n_bytes - i);
+        size_t length = utf8_bytes((const unsigned char *)bytes + i, n_bytes - i);
         memcpy(clean + n_clean, length ? bytes + i : "\xEF\xBF\xBD", length ? length : 3);
         n_clean += length ? length : 3;
         i += length ? length : 1;

@@ -3,7 +3,7 @@
  * allocations. */
 #include "puna.h"
 
-#include "run/tiny_llama.h"
+#include "tiny_llama.h"
 
 #include <math.h>
 #include <setjmp.h>

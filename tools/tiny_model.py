@@ -24,7 +24,8 @@ PIECES = ["\u2581"] + list("etaonisrhldcumfpgwybvk") + [
     "\u2581t", "\u2581a", "th", "he", "in", "er", "an", "on", "\u2581the", "\u2581an", "and", "\u2581and", "ing", "re",
     "or", "en", "ed", "ll"]
 
-# name -> changes to DEFAULT; keys are written below the architecture's prefix
+# name -> changes to DEFAULT. ff: times the width. head_dim: at width 64, None: width / heads. keys are written below
+# the architecture's prefix.
 DEFAULT = dict(arch="llama", layers=3, heads=4, heads_kv=2, head_dim=None, ff=2, bias=False, tied=False, experts=0,
                used=0, rope_freqs=False, keys={})
 PRESETS = {
@@ -58,7 +59,7 @@ def options(preset, layers=None, width=None):
     o["width"] = width or 64
     o["keys"] = dict(o["keys"])
     o["ff"] = o["ff"] * o["width"]
-    o["head_dim"] = o["head_dim"] or o["width"] // o["heads"]
+    o["head_dim"] = o["head_dim"] * o["width"] // 64 if o["head_dim"] else o["width"] // o["heads"]
     kv = o["heads_kv"]
     o["heads_kv"] = ([kv[i % len(kv)] for i in range(o["layers"])] if isinstance(kv, list) else [kv] * o["layers"])
     return o

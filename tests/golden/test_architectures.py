@@ -94,7 +94,7 @@ def test_16_bit_weights(make, preset, kind):
 @pytest.mark.parametrize("preset", ["llama", "mixtral-all", "qwen2", "qwen3", "gemma3"])
 def test_quantised_weights(make, preset, kind):
     """The reference multiplies the dequantised weights exactly; puna rounds activations to 8 bits."""
-    path, expected = make(preset, kind, None, 256)
+    path, expected = make(preset, kind, 2, 256)
     found = puna_logits(path, 100, *F32_CACHE)
     nmse = np.mean((found - expected[:100]) ** 2) / expected.var()
     assert nmse < 5e-3, f"{preset} {kind}: normalised mean square error {nmse:.1e}"

@@ -1,7 +1,8 @@
 /* arch_build.h: writes a small model file of any architecture, with one thing about it changed.
  *
- * All models: width 32, 4 heads of 8 over 2, feed-forward 64, 16 tokens, context 512; F32. A case drops keys or
- * tensors by name and adds its own, so every malformed file differs from a good one in one respect. */
+ * All models: width 32, 4 heads of 8 over 2, feed-forward 64, 16 tokens, context 512; F32. A case
+ * drops keys or tensors by name and adds its own, so every malformed file differs from a good one
+ * in one respect. */
 #ifndef PN_TEST_ARCH_BUILD_H
 #define PN_TEST_ARCH_BUILD_H
 

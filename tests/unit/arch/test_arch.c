@@ -1,4 +1,5 @@
-/* test_arch.c: the plans of all architectures, hyper-parameters from keys, and what is refused with which words. */
+/* test_arch.c: the plans of all architectures, hyper-parameters from keys, and what is refused with
+ * which words. */
 #include "arch/arch.h"
 
 #include "puna.h"
@@ -160,8 +161,8 @@ static void keys_of_62_layers(gguf_build *b) {
     build_key_u32(b, "gemma3.attention.value_length", 16);
 }
 
-/* Heads of 16 by key, of 8 by width: the largest Gemma 3, known by its 62 layers alone, scales by the latter. The
- * tensors fit neither, so this looks at what the keys became. */
+/* Heads of 16 by key, of 8 by width: the largest Gemma 3, known by its 62 layers alone, scales by
+ * the latter. The tensors fit neither, so this looks at what the keys became. */
 static void test_gemma3_27b(void **state) {
     (void)state;
     puna_error err = {0};

@@ -137,6 +137,25 @@ bool out_clean(const char *line, int width) {
     return out_printf("%*s", n_columns < width ? width - n_columns : 0, "");
 }
 
+bool out_quoted(const char *bytes, size_t n_bytes) {
+    out_write("'", 1);
+    for (size_t i = 0; i < n_bytes;) {
+        size_t n = utf8_bytes((const unsigned char *)bytes + i, n_bytes - i);
+        unsigned char first = (unsigned char)bytes[i];
+        if (first == '\n' || first == '\t') {
+            out_printf("\\%c", first == '\n' ? 'n' : 't');
+        } else if (first == '\\' || first == '\'') {
+            out_printf("\\%c", first);
+        } else if (n == 0 || first < 0x20 || first == 0x7F) {
+            out_printf("\\x%02X", first);
+        } else {
+            out_write(bytes + i, n);
+        }
+        i += n ? n : 1;
+    }
+    return out_write("'", 1);
+}
+
 bool out_flush(void) {
     if (!out_errno && fflush(stdout) != 0) out_errno = errno ? errno : EIO;
     return !out_errno;

@@ -33,6 +33,9 @@ __attribute__((format(printf, 1, 2))) bool out_printf(const char *format, ...);
 /* Writes text that came out of a file, spaces up to width columns behind it: control characters, which could
  * command a terminal, and what is no UTF-8 become "?". */
 bool out_clean(const char *line, int width);
+/* Writes the bytes in quotes on one line: \n, \t, \\, \' and, for other control characters and bytes that are no
+ * UTF-8, \xHH. */
+bool out_quoted(const char *bytes, size_t n_bytes);
 bool out_flush(void);
 /* Flushes stdout; returns status, or STATUS_FAILED with a message when output was lost. A reader that closed the
  * pipe has what it wanted: that is no error. */

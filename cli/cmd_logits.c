@@ -86,43 +86,49 @@ static void find_top(const float *logits, int32_t n, int32_t *ids, int32_t k) {
     }
 }
 
+/* One row of the table on stdout, or, with --json, one object of the list. */
+static void print_row(const work *w, int32_t id, double logit, double logprob, json_t *list) {
+    static const uint32_t flags = PUNA_DETOKENIZE_SPECIAL | PUNA_DETOKENIZE_KEEP_SPACE;
+    text piece = {0};
+    if (session_detokenize(&w->s, &id, 1, flags, &piece) != STATUS_DONE) piece.n_bytes = 0;
+    if (w->o->json) {
+        json_t *entry = json_object();
+        json_object_set_new(entry, "id", json_integer(id));
+        json_object_set_new(entry, "piece", json_text(piece.bytes, piece.n_bytes));
+        json_object_set_new(entry, "logit", json_number(logit));
+        json_object_set_new(entry, "logprob", json_number(logprob));
+        json_array_append_new(list, entry);
+    } else {
+        out_printf("%8d %12.6f %12.6f  ", id, logit, logprob);
+        out_quoted(piece.bytes, piece.n_bytes);
+        out_printf("\n");
+    }
+    free(piece.bytes);
+}
+
 static int print_top(const work *w, const float *logits) {
     int32_t k = w->o->top > 0 ? w->o->top : 10;
     if (k > w->n_vocab) k = w->n_vocab;
     int32_t *ids = need_memory(NULL, (size_t)k, sizeof *ids);
     double total = log_sum_exp(logits, w->n_vocab);
     json_t *list = json_array();
+    int status = STATUS_DONE;
     find_top(logits, w->n_vocab, ids, k);
     if (!w->o->json) out_printf("%8s %12s %12s  piece\n", "id", "logit", "logprob");
     for (int32_t i = 0; i < k; i++) {
-        text piece = {0};
         double logit = (double)logits[ids[i]];
-        int status = session_detokenize(
-            &w->s, &ids[i], 1, PUNA_DETOKENIZE_SPECIAL | PUNA_DETOKENIZE_KEEP_SPACE, &piece);
-        json_t *shown = json_text(status == STATUS_DONE ? piece.bytes : "", piece.n_bytes);
-        if (w->o->json) {
-            json_t *entry = json_pack("{s:i, s:O, s:o, s:o}", "id", ids[i], "piece", shown, "logit",
-                                      json_number(logit), "logprob", json_number(logit - total));
-            json_array_append_new(list, entry);
-        } else {
-            char *quoted = json_dumps(shown, JSON_ENCODE_ANY); /* keeps newlines on the line */
-            out_printf("%8d %12.6f %12.6f  %s\n", ids[i], logit, logit - total,
-                       quoted ? quoted : "");
-            free(quoted);
-        }
-        json_decref(shown);
-        free(piece.bytes);
+        print_row(w, ids[i], logit, logit - total, list);
     }
-    free(ids);
     if (w->o->json) {
         json_t *object = json_object();
         json_object_set_new(object, "n_tokens", json_integer(w->fed.n));
         json_object_set_new(object, "tokens", json_id_array(w->fed.ids, w->fed.n));
         json_object_set(object, "top", list);
-        json_print(object, false);
+        status = json_print(object, false);
     }
+    free(ids);
     json_decref(list);
-    return STATUS_DONE;
+    return status;
 }
 
 /* Closes the file of --all; a half-written one is removed. */

@@ -30,9 +30,9 @@ static int print_pieces(const session *s, const options *o, const tokens *t) {
             json_object_set_new(entry, "piece", json_text(piece.bytes, piece.n_bytes));
             json_array_append_new(list, entry);
         } else if (status == STATUS_DONE) {
-            out_printf("%6d -> '", t->ids[i]);
-            out_write(piece.bytes, piece.n_bytes);
-            out_write("'\n", 2);
+            out_printf("%6d -> ", t->ids[i]);
+            out_quoted(piece.bytes, piece.n_bytes);
+            out_printf("\n");
         }
         free(piece.bytes);
     }

@@ -12,18 +12,17 @@
 
 static const command commands[] = {
     {"run", CMD_RUN, "[-m] FILE [-p] PROMPT [options]", "complete a text",
-     "Prints the generated text on stdout as it comes, without the prompt (--echo adds it), and "
-     "the speed on\n"
-     "stderr. The prompt comes from -p, -f, the second word, or a pipe. Ctrl-C stops cleanly (exit "
-     "status 130).\n",
+     "Prints the generated text on stdout as it comes, without the prompt (--echo adds it),\n"
+     "and the speed on stderr. The prompt comes from -p, -f, the second word, or a pipe.\n"
+     "Ctrl-C stops cleanly (exit status 130).\n",
      cmd_run},
     {"tokenize", CMD_TOKENIZE, "[-m FILE] [TEXT ...] [options]", "turn text into tokens",
-     "Reads the words given, or -p, -f, or standard input to its end. Works on vocabulary-only "
-     "files too.\n",
+     "Reads the words given, or -p, -f, or standard input to its end. Works on\n"
+     "vocabulary-only files too.\n",
      cmd_tokenize},
     {"detokenize", CMD_DETOKENIZE, "[-m FILE] [ID ...] [options]", "turn token ids into text",
-     "Reads the ids given, or standard input: numbers with spaces, commas, brackets or newlines "
-     "between.\n",
+     "Reads the ids given, or standard input: numbers with spaces, commas, brackets or\n"
+     "newlines between.\n",
      cmd_detokenize},
     {"show", CMD_SHOW, "FILE [options]", "what a model file is, and whether puna can run it",
      "Exit status 0 only if puna could run the model (with --vocab: use its tokenizer).\n",
@@ -33,14 +32,13 @@ static const command commands[] = {
     {"explain", CMD_EXPLAIN, "FILE", "the compute plan: every operation with its shapes", "",
      cmd_explain},
     {"bench", CMD_BENCH, "[-m] FILE [options]", "measure prefill and decode speed",
-     "pp512 is the prefill of 512 tokens at once, tg128 the decode of 128 tokens one by one. "
-     "Tokens per second\n"
-     "of the mean run, with the standard deviation, and of the median run.\n",
+     "pp512 is the prefill of 512 tokens at once, tg128 the decode of 128 tokens one by one.\n"
+     "Tokens per second: mean of the runs with the standard deviation, and median.\n",
      cmd_bench},
     {"eval", CMD_EVAL, "[-m] FILE -f TEXT [options]", "perplexity of a text",
-     "The text is cut into chunks of the context length (-c, default 512), each beginning with BOS "
-     "where the\n"
-     "vocabulary asks for it; the second half of each chunk is scored, as llama.cpp does.\n",
+     "The text is cut into chunks of the context length (-c, default 512), each beginning\n"
+     "with BOS where the vocabulary asks for it; the second half of each chunk is scored, as\n"
+     "llama.cpp does.\n",
      cmd_eval},
     {"logits", CMD_LOGITS, "[-m] FILE (-p PROMPT | --ids 1,2,3) [options]",
      "what the model expects next", "", cmd_logits},

@@ -148,7 +148,7 @@ def test_tokenize_and_back():
     assert ok("detokenize", "-m", MODEL, *ids).out == text
     assert ok("detokenize", "-m", MODEL, stdin=json.dumps(ids).encode()).out == text
     lines = ok("tokenize", "-m", MODEL, text).out
-    assert lines.startswith("%6d -> '" % ids[0])
+    assert lines.startswith("%6d -> 'Hello'\n" % ids[0]) and "'\\n" in lines
     pieces = json.loads(ok("tokenize", "-m", MODEL, "--json", "Hello world").out)
     assert "".join(piece["piece"] for piece in pieces) == "Hello world"
 

@@ -15,6 +15,10 @@ static inline uint32_t pn_load_u32(const uint8_t p[4]) {
     return (uint32_t)pn_load_u16(p) | (uint32_t)pn_load_u16(p + 2) << 16;
 }
 
+static inline uint64_t pn_load_u64(const uint8_t p[8]) {
+    return (uint64_t)pn_load_u32(p) | (uint64_t)pn_load_u32(p + 4) << 32;
+}
+
 static inline float pn_load_half(const uint8_t p[2]) {
     return pn_half_to_float(pn_load_u16(p));
 }

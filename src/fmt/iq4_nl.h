@@ -11,7 +11,7 @@
 #ifndef PN_FMT_IQ4_NL_H
 #define PN_FMT_IQ4_NL_H
 
-#include "fmt/bytes.h"
+#include "fmt/nibbles.h"
 
 typedef struct pn_iq4_nl_block {
     uint8_t d[2];
@@ -31,5 +31,19 @@ static inline void pn_decode_IQ4_NL(const void *row, float *out, int64_t n) {
             out[i] = d * (float)pn_iq4_levels[pn_nibble(b->qs[i % 16], i / 16)];
     }
 }
+
+/* Two blocks: nibbles as in Q4_0, each looked up. */
+PN_INLINE pn_vi pn_codes_IQ4_NL(const uint8_t *p, int v) {
+    (void)v;
+    const pn_iq4_nl_block *b = (const pn_iq4_nl_block *)p;
+    return pn_vi_lookup(pn_vq_load(pn_iq4_levels), pn_unpack_nibbles(b[0].qs, b[1].qs));
+}
+
+static const pn_unpack pn_unpack_IQ4_NL = {.block_weights = 32,
+                                           .block_bytes = 18,
+                                           .sub_weights = 32,
+                                           .is_wide = true,
+                                           .d_at = offsetof(pn_iq4_nl_block, d),
+                                           .codes = pn_codes_IQ4_NL};
 
 #endif

@@ -40,4 +40,26 @@ static inline void pn_decode_IQ4_XS(const void *row, float *out, int64_t n) {
     }
 }
 
+/* Two sub-blocks of 16 bytes, each like a block of IQ4_NL. */
+PN_INLINE pn_vi pn_codes_IQ4_XS(const uint8_t *p, int v) {
+    const uint8_t *qs = ((const pn_iq4_xs_block *)p)->qs + 32 * v;
+    return pn_vi_lookup(pn_vq_load(pn_iq4_levels), pn_unpack_nibbles(qs, qs + 16));
+}
+
+PN_INLINE void pn_scales_IQ4_XS(const uint8_t *p, pn_vq *scales, pn_vq *minimums) {
+    const pn_iq4_xs_block *b = (const pn_iq4_xs_block *)p;
+    uint64_t bytes = 0;
+    for (int s = 0; s < 8; s++) bytes |= (uint64_t)(uint8_t)pn_iq4_xs_scale(b, s) << (8 * s);
+    *scales = pn_vq_set(bytes, 0);
+    *minimums = pn_vq_set(0, 0);
+}
+
+static const pn_unpack pn_unpack_IQ4_XS = {.block_weights = 256,
+                                           .block_bytes = 136,
+                                           .sub_weights = 32,
+                                           .is_wide = true,
+                                           .d_at = offsetof(pn_iq4_xs_block, d),
+                                           .codes = pn_codes_IQ4_XS,
+                                           .scales = pn_scales_IQ4_XS};
+
 #endif

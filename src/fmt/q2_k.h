@@ -12,7 +12,7 @@
 #ifndef PN_FMT_Q2_K_H
 #define PN_FMT_Q2_K_H
 
-#include "fmt/bytes.h"
+#include "fmt/unpack.h"
 
 typedef struct pn_q2_k_block {
     uint8_t scales[16];
@@ -34,5 +34,27 @@ static inline void pn_decode_Q2_K(const void *row, float *out, int64_t n) {
         }
     }
 }
+
+/* 32 bytes of qs hold four runs of 32 weights, two bits each. */
+PN_INLINE pn_vi pn_codes_Q2_K(const uint8_t *p, int v) {
+    const pn_vi qs = pn_vi_dup32(((const pn_q2_k_block *)p)->qs + v / 2 * 32);
+    const int low = v % 2 * 4;
+    return pn_vi_and(pn_vi_shr(qs, low, low, low + 2, low + 2), pn_vi_set1_8(3));
+}
+
+PN_INLINE void pn_scales_Q2_K(const uint8_t *p, pn_vq *scales, pn_vq *minimums) {
+    const uint8_t *s = ((const pn_q2_k_block *)p)->scales;
+    const uint64_t nibbles = 0x0f0f0f0f0f0f0f0fu, a = pn_load_u64(s), b = pn_load_u64(s + 8);
+    *scales = pn_vq_set(a & nibbles, b & nibbles);
+    *minimums = pn_vq_set(a >> 4 & nibbles, b >> 4 & nibbles);
+}
+
+static const pn_unpack pn_unpack_Q2_K = {.block_weights = 256,
+                                         .block_bytes = 84,
+                                         .sub_weights = 16,
+                                         .has_minimum = true,
+                                         .d_at = offsetof(pn_q2_k_block, d),
+                                         .codes = pn_codes_Q2_K,
+                                         .scales = pn_scales_Q2_K};
 
 #endif

@@ -15,7 +15,7 @@
 #ifndef PN_FMT_Q3_K_H
 #define PN_FMT_Q3_K_H
 
-#include "fmt/bytes.h"
+#include "fmt/unpack.h"
 
 typedef struct pn_q3_k_block {
     uint8_t hmask[32];
@@ -43,5 +43,40 @@ static inline void pn_decode_Q3_K(const void *row, float *out, int64_t n) {
         }
     }
 }
+
+/* The low bits as in Q2_K; bits 2v and 2v + 1 of hmask move to bit 2. */
+PN_INLINE pn_vi pn_codes_Q3_K(const uint8_t *p, int v) {
+    const pn_q3_k_block *b = (const pn_q3_k_block *)p;
+    const int at = v % 2 * 4;
+    const pn_vi low = pn_vi_shr(pn_vi_dup32(b->qs + v / 2 * 32), at, at, at + 2, at + 2);
+    const pn_vi hmask = pn_vi_dup32(b->hmask);
+    const pn_vi high = v == 0 ? pn_vi_shl(hmask, 2, 2, 1, 1)
+                              : pn_vi_shr(hmask, 2 * v - 2, 2 * v - 2, 2 * v - 1, 2 * v - 1);
+    return pn_vi_or(pn_vi_and(low, pn_vi_set1_8(3)), pn_vi_and(high, pn_vi_set1_8(4)));
+}
+
+/* Low nibbles of scales 0..7 and 8..15, then two bits at a time from the last four bytes; all less 32. */
+PN_INLINE void pn_scales_Q3_K(const uint8_t *p, pn_vq *scales, pn_vq *minimums) {
+    const uint8_t *s = ((const pn_q3_k_block *)p)->scales;
+    const uint64_t low = pn_load_u64(s), nibbles = 0x0f0f0f0f0f0f0f0fu;
+    const uint32_t high = pn_load_u32(s + 8), twos = 0x03030303u;
+    const uint64_t high_0 = (high & twos) | (uint64_t)(high >> 2 & twos) << 32;
+    const uint64_t high_8 = (high >> 4 & twos) | (uint64_t)(high >> 6 & twos) << 32;
+    const uint64_t a = (low & nibbles) | high_0 << 4, b = (low >> 4 & nibbles) | high_8 << 4;
+    /* 6 bits less 32 in each byte: flip bit 5, then copy it into bits 6 and 7 */
+    const uint64_t bit_5 = 0x2020202020202020u;
+    const uint64_t x = a ^ bit_5, y = b ^ bit_5;
+    *scales =
+        pn_vq_set(x | (x & bit_5) << 1 | (x & bit_5) << 2, y | (y & bit_5) << 1 | (y & bit_5) << 2);
+    *minimums = pn_vq_set(0, 0);
+}
+
+static const pn_unpack pn_unpack_Q3_K = {.block_weights = 256,
+                                         .block_bytes = 110,
+                                         .sub_weights = 16,
+                                         .offset = 4,
+                                         .d_at = offsetof(pn_q3_k_block, d),
+                                         .codes = pn_codes_Q3_K,
+                                         .scales = pn_scales_Q3_K};
 
 #endif

@@ -9,7 +9,7 @@
 #ifndef PN_FMT_Q4_0_H
 #define PN_FMT_Q4_0_H
 
-#include "fmt/bytes.h"
+#include "fmt/nibbles.h"
 
 typedef struct pn_q4_0_block {
     uint8_t d[2];
@@ -24,5 +24,19 @@ static inline void pn_decode_Q4_0(const void *row, float *out, int64_t n) {
         for (int i = 0; i < 32; i++) out[i] = d * (float)(pn_nibble(b->qs[i % 16], i / 16) - 8);
     }
 }
+
+/* Two blocks: the low nibbles of 16 bytes come before the high ones. */
+PN_INLINE pn_vi pn_codes_Q4_0(const uint8_t *p, int v) {
+    (void)v;
+    const pn_q4_0_block *b = (const pn_q4_0_block *)p;
+    return pn_unpack_nibbles(b[0].qs, b[1].qs);
+}
+
+static const pn_unpack pn_unpack_Q4_0 = {.block_weights = 32,
+                                         .block_bytes = 18,
+                                         .sub_weights = 32,
+                                         .offset = 8,
+                                         .d_at = offsetof(pn_q4_0_block, d),
+                                         .codes = pn_codes_Q4_0};
 
 #endif

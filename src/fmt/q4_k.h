@@ -34,4 +34,22 @@ static inline void pn_decode_Q4_K(const void *row, float *out, int64_t n) {
     }
 }
 
+/* Low and high nibbles of the same 32 bytes make 64 codes. */
+PN_INLINE pn_vi pn_codes_Q4_K(const uint8_t *p, int v) {
+    const pn_vi qs = pn_vi_dup32(((const pn_q4_k_block *)p)->qs + 32 * v);
+    return pn_vi_and(pn_vi_shr(qs, 0, 0, 4, 4), pn_vi_set1_8(15));
+}
+
+PN_INLINE void pn_scales_Q4_K(const uint8_t *p, pn_vq *scales, pn_vq *minimums) {
+    pn_k_unpack_scales(((const pn_q4_k_block *)p)->scales, scales, minimums);
+}
+
+static const pn_unpack pn_unpack_Q4_K = {.block_weights = 256,
+                                         .block_bytes = 144,
+                                         .sub_weights = 32,
+                                         .has_minimum = true,
+                                         .d_at = offsetof(pn_q4_k_block, d),
+                                         .codes = pn_codes_Q4_K,
+                                         .scales = pn_scales_Q4_K};
+
 #endif

@@ -10,7 +10,7 @@
 #ifndef PN_FMT_Q5_0_H
 #define PN_FMT_Q5_0_H
 
-#include "fmt/bytes.h"
+#include "fmt/nibbles.h"
 
 typedef struct pn_q5_0_block {
     uint8_t d[2];
@@ -30,5 +30,20 @@ static inline void pn_decode_Q5_0(const void *row, float *out, int64_t n) {
         }
     }
 }
+
+/* Two blocks: nibbles as in Q4_0, and the bits of qh in the order of the weights. */
+PN_INLINE pn_vi pn_codes_Q5_0(const uint8_t *p, int v) {
+    (void)v;
+    const pn_q5_0_block *b = (const pn_q5_0_block *)p;
+    const uint64_t qh = (uint64_t)pn_load_u32(b[1].qh) << 32 | pn_load_u32(b[0].qh);
+    return pn_vi_or(pn_unpack_nibbles(b[0].qs, b[1].qs), pn_vi_bits(qh, 16));
+}
+
+static const pn_unpack pn_unpack_Q5_0 = {.block_weights = 32,
+                                         .block_bytes = 22,
+                                         .sub_weights = 32,
+                                         .offset = 16,
+                                         .d_at = offsetof(pn_q5_0_block, d),
+                                         .codes = pn_codes_Q5_0};
 
 #endif

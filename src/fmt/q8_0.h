@@ -8,7 +8,7 @@
 #ifndef PN_FMT_Q8_0_H
 #define PN_FMT_Q8_0_H
 
-#include "fmt/bytes.h"
+#include "fmt/unpack.h"
 
 typedef struct pn_q8_0_block {
     uint8_t d[2];
@@ -23,5 +23,18 @@ static inline void pn_decode_Q8_0(const void *row, float *out, int64_t n) {
         for (int i = 0; i < 32; i++) out[i] = d * (float)b->qs[i];
     }
 }
+
+PN_INLINE pn_vi pn_codes_Q8_0(const uint8_t *p, int v) {
+    (void)v;
+    const pn_q8_0_block *b = (const pn_q8_0_block *)p;
+    return pn_vi_load_2x32(b[0].qs, b[1].qs);
+}
+
+static const pn_unpack pn_unpack_Q8_0 = {.block_weights = 32,
+                                         .block_bytes = 34,
+                                         .sub_weights = 32,
+                                         .is_wide = true,
+                                         .d_at = offsetof(pn_q8_0_block, d),
+                                         .codes = pn_codes_Q8_0};
 
 #endif

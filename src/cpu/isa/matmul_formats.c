@@ -3,10 +3,23 @@
 #include "cpu/isa/matmul_few.h"
 #include "cpu/isa/matmul_fill.h"
 
+#include "fmt/iq4_nl.h"
+#include "fmt/iq4_xs.h"
+#include "fmt/q2_k.h"
+#include "fmt/q3_k.h"
+#include "fmt/q4_0.h"
+#include "fmt/q4_1.h"
+#include "fmt/q4_k.h"
+#include "fmt/q5_0.h"
+#include "fmt/q5_1.h"
 #include "fmt/q5_k.h"
 #include "fmt/q6_k.h"
+#include "fmt/q8_0.h"
 
-#define PN_FORMATS(ROW) ROW(Q5_K) ROW(Q6_K)
+#define PN_FORMATS(ROW)                                                                            \
+    ROW(Q4_0) ROW(Q4_1) ROW(Q5_0) ROW(Q5_1) ROW(Q8_0)                                              \
+    ROW(Q2_K) ROW(Q3_K) ROW(Q4_K) ROW(Q5_K) ROW(Q6_K)                                              \
+    ROW(IQ4_NL) ROW(IQ4_XS)
 
 #define FUNCTIONS(name)                                                                            \
     static void few_##name(const pn_few_job *job) {                                                \

@@ -35,7 +35,8 @@ struct pn_bpe {
 /* ---- byte alphabet --------------------------------------------------------------------------------------- */
 
 static bool is_printable(uint32_t byte) {
-    return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || (byte >= 174 && byte <= 255);
+    return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) ||
+           (byte >= 174 && byte <= 255);
 }
 
 /* Printable bytes stand for themselves, the n-th other byte is U+0100 + n (GPT-2's bytes_to_unicode). */
@@ -58,7 +59,8 @@ int32_t pn_char_to_byte(uint32_t code_point) {
 
 static pair_slot *find_slot(const pn_bpe *bpe, uint64_t key) {
     size_t at = (size_t)((key * bpe->multiplier) >> bpe->shift);
-    while (bpe->slots[at].key != NO_KEY && bpe->slots[at].key != key) at = (at + 1) & (bpe->n_slots - 1);
+    while (bpe->slots[at].key != NO_KEY && bpe->slots[at].key != key)
+        at = (at + 1) & (bpe->n_slots - 1);
     return &bpe->slots[at];
 }
 
@@ -77,12 +79,14 @@ static int32_t make_symbol(pn_vocab *vocab, const char *text, size_t n) {
     if (id >= 0) return id;
     const char *copy = pn_arena_copy(&vocab->arena, text, n);
     int32_t old;
-    if (!copy || !pn_strmap_add(&vocab->bpe->extra, copy, n, vocab->bpe->n_symbols, &old)) return -1;
+    if (!copy || !pn_strmap_add(&vocab->bpe->extra, copy, n, vocab->bpe->n_symbols, &old))
+        return -1;
     return vocab->bpe->n_symbols++;
 }
 
 /* "left right", split at the first space that is not the first byte. False: out of memory. */
-static bool add_merge(pn_vocab *vocab, pn_vocab_text merge, int32_t rank, pn_buf *joined, int32_t *n_bad) {
+static bool add_merge(pn_vocab *vocab, pn_vocab_text merge, int32_t rank, pn_buf *joined,
+                      int32_t *n_bad) {
     const char *space = merge.n > 1 ? memchr(merge.data + 1, ' ', merge.n - 1) : NULL;
     const size_t n_left = space ? (size_t)(space - merge.data) : 0;
     if (!space || n_left + 1 == merge.n) {
@@ -92,12 +96,14 @@ static bool add_merge(pn_vocab *vocab, pn_vocab_text merge, int32_t rank, pn_buf
     const char *right_text = space + 1;
     const size_t n_right = merge.n - n_left - 1;
     joined->n = 0;
-    if (!pn_buf_append(joined, merge.data, n_left) || !pn_buf_append(joined, right_text, n_right)) return false;
+    if (!pn_buf_append(joined, merge.data, n_left) || !pn_buf_append(joined, right_text, n_right))
+        return false;
     const int32_t left = make_symbol(vocab, merge.data, n_left);
     const int32_t right = make_symbol(vocab, right_text, n_right);
     const int32_t both = make_symbol(vocab, joined->data, joined->n);
     if (left < 0 || right < 0 || both < 0) return false;
-    if (both < vocab->n_tokens && !pn_vocab_is_plain(vocab, both)) return true; /* text never becomes control */
+    if (both < vocab->n_tokens && !pn_vocab_is_plain(vocab, both))
+        return true; /* text never becomes control */
     pair_slot *slot = find_slot(vocab->bpe, pair_key(left, right));
     if (slot->key == NO_KEY) *slot = (pair_slot){pair_key(left, right), (uint32_t)rank, both};
     return true;
@@ -115,10 +121,13 @@ static puna_status add_merges(pn_vocab *vocab, const pn_vocab_source *source, pu
     pn_buf joined = {0};
     int32_t n_bad = 0;
     bool ok = true;
-    for (int32_t i = 0; i < n && ok; i++) ok = add_merge(vocab, source->merges[i], i, &joined, &n_bad);
+    for (int32_t i = 0; i < n && ok; i++)
+        ok = add_merge(vocab, source->merges[i], i, &joined, &n_bad);
     pn_buf_free(&joined);
     if (!ok) return pn_fail_nomem(err, (size_t)n * 64, "the merges");
-    if (n_bad > 0) pn_log(PUNA_LOG_WARN, "vocabulary: %d merges are not two texts and a space; ignored", n_bad);
+    if (n_bad > 0)
+        pn_log(PUNA_LOG_WARN, "vocabulary: %d merges are not two texts and a space; ignored",
+               n_bad);
     return PUNA_OK;
 }
 
@@ -133,10 +142,11 @@ static bool find_byte_symbols(pn_vocab *vocab) {
     return true;
 }
 
-puna_status pn_bpe_open(pn_vocab *vocab, const pn_vocab_source *source, const pn_pretok_info *pretok,
-                        puna_error *err) {
+puna_status pn_bpe_open(pn_vocab *vocab, const pn_vocab_source *source,
+                        const pn_pretok_info *pretok, puna_error *err) {
     if (!source->has_merges)
-        return pn_fail(err, PUNA_E_FORMAT, "a BPE tokenizer needs merges: key tokenizer.ggml.merges is missing");
+        return pn_fail(err, PUNA_E_FORMAT,
+                       "a BPE tokenizer needs merges: key tokenizer.ggml.merges is missing");
     pn_bpe *bpe = vocab->bpe = pn_calloc(1, sizeof *bpe);
     if (!bpe) return pn_fail_nomem(err, sizeof *bpe, "the merges");
     bpe->n_symbols = vocab->n_tokens;
@@ -157,7 +167,8 @@ void pn_bpe_free(pn_bpe *bpe) {
 
 /* ---- text ------------------------------------------------------------------------------------------------ */
 
-static bool bpe_pair(const void *ctx, const pn_symbol *left, const pn_symbol *right, uint32_t *rank, int32_t *id) {
+static bool bpe_pair(const void *ctx, const pn_symbol *left, const pn_symbol *right, uint32_t *rank,
+                     int32_t *id) {
     const pn_bpe *bpe = ctx;
     if (left->id < 0 || right->id < 0) return false;
     const pair_slot *slot = find_slot(bpe, pair_key(left->id, right->id));
@@ -204,7 +215,8 @@ static puna_status emit_symbol(pn_tokenizing *t, const char *text, const pn_symb
 static puna_status word(pn_tokenizing *t, const char *text, size_t start, size_t end) {
     const pn_vocab *vocab = t->vocab;
     const bool newlines = !vocab->byte_level && text[start] == '\n';
-    const int32_t whole = vocab->bpe->whole_words || newlines ? whole_word(vocab, text + start, end - start) : -1;
+    const int32_t whole =
+        vocab->bpe->whole_words || newlines ? whole_word(vocab, text + start, end - start) : -1;
     if (whole >= 0) {
         pn_emit(t, whole);
         return PUNA_OK;
@@ -212,12 +224,15 @@ static puna_status word(pn_tokenizing *t, const char *text, size_t start, size_t
     pn_merge_clear(&t->merge);
     for (size_t i = start; i < end;) {
         const size_t len = vocab->byte_level ? 1 : pn_utf8_step(text + i, end - i);
-        int32_t id = vocab->byte_level ? vocab->byte_ids[(unsigned char)text[i]] : find_symbol(vocab, text + i, len);
+        int32_t id = vocab->byte_level ? vocab->byte_ids[(unsigned char)text[i]]
+                                       : find_symbol(vocab, text + i, len);
         if (id >= 0 && id < vocab->n_tokens && !pn_vocab_is_plain(vocab, id)) id = -1;
-        if (!pn_merge_add(&t->merge, i, len, id)) return pn_fail_nomem(t->err, end - start, "tokenizing");
+        if (!pn_merge_add(&t->merge, i, len, id))
+            return pn_fail_nomem(t->err, end - start, "tokenizing");
         i += len;
     }
-    if (!pn_merge_run(&t->merge, bpe_pair, vocab->bpe)) return pn_fail_nomem(t->err, end - start, "tokenizing");
+    if (!pn_merge_run(&t->merge, bpe_pair, vocab->bpe))
+        return pn_fail_nomem(t->err, end - start, "tokenizing");
     for (int32_t i = 0; i >= 0; i = t->merge.symbols[i].next) {
         const puna_status status = emit_symbol(t, text, &t->merge.symbols[i]);
         if (status) return status;
@@ -228,7 +243,8 @@ static puna_status word(pn_tokenizing *t, const char *text, size_t start, size_t
 static bool escape_spaces(pn_buf *buf, const char *text, size_t n) {
     buf->n = 0;
     for (size_t i = 0; i < n; i++)
-        if (!(text[i] == ' ' ? pn_buf_append(buf, PN_SPACE, PN_SPACE_BYTES) : pn_buf_append(buf, text + i, 1)))
+        if (!(text[i] == ' ' ? pn_buf_append(buf, PN_SPACE, PN_SPACE_BYTES)
+                             : pn_buf_append(buf, text + i, 1)))
             return false;
     return true;
 }
@@ -243,7 +259,8 @@ puna_status pn_bpe_text(pn_tokenizing *t, const char *text, size_t n) {
     for (size_t i = 0; i < n;) {
         const size_t valid = pn_utf8_valid(text + i, n - i);
         if (valid > 0) {
-            puna_status status = pn_pretok_split(t->vocab->bpe->pretok, text + i, valid, &t->pieces, t->err);
+            puna_status status =
+                pn_pretok_split(t->vocab->bpe->pretok, text + i, valid, &t->pieces, t->err);
             for (size_t k = 0; k < t->pieces.n && !status; k++) {
                 const pn_piece p = t->pieces.pieces[k];
                 status = word(t, text + i, p.start, (size_t)p.start + p.len);

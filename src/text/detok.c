@@ -9,14 +9,15 @@
 
 #include <string.h>
 
-#define REPLACEMENT "\xef\xbf\xbd"
+#define REPLACEMENT       "\xef\xbf\xbd"
 #define REPLACEMENT_BYTES 3
 
 /* SentencePiece spelling to text. */
 static size_t write_spaced(pn_vocab_text token, char *out) {
     size_t n = 0;
     for (size_t i = 0; i < token.n;) {
-        if (token.n - i >= PN_SPACE_BYTES && memcmp(token.data + i, PN_SPACE, PN_SPACE_BYTES) == 0) {
+        if (token.n - i >= PN_SPACE_BYTES &&
+            memcmp(token.data + i, PN_SPACE, PN_SPACE_BYTES) == 0) {
             out[n++] = ' ';
             i += PN_SPACE_BYTES;
         } else {
@@ -48,7 +49,8 @@ static size_t write_token(const pn_vocab *vocab, int32_t token, bool special, ch
     const pn_vocab_text text = vocab->tokens[token];
     const int32_t byte = pn_byte_of_text(text);
     switch (vocab->types[token]) {
-    case PN_TOKEN_NORMAL: return vocab->byte_level ? write_bytes(text, out) : write_spaced(text, out);
+    case PN_TOKEN_NORMAL:
+        return vocab->byte_level ? write_bytes(text, out) : write_spaced(text, out);
     case PN_TOKEN_BYTE:
         if (byte >= 0) {
             out[0] = (char)(unsigned char)byte;
@@ -70,7 +72,8 @@ static size_t write_token(const pn_vocab *vocab, int32_t token, bool special, ch
 static size_t clean_punctuation(char *text, size_t n) {
     size_t out = 0;
     for (size_t i = 0; i < n; i++) {
-        const bool before = text[i] == ' ' && i + 1 < n && strchr("?!.,", text[i + 1]) && text[i + 1];
+        const bool before =
+            text[i] == ' ' && i + 1 < n && strchr("?!.,", text[i + 1]) && text[i + 1];
         if (!before) text[out++] = text[i];
     }
     return out;
@@ -104,8 +107,8 @@ static size_t clean_contractions(char *text, size_t n) {
     return out;
 }
 
-static puna_status write_all(const pn_vocab *vocab, const int32_t *tokens, int32_t n_tokens, uint32_t flags,
-                             pn_buf *all, puna_error *err) {
+static puna_status write_all(const pn_vocab *vocab, const int32_t *tokens, int32_t n_tokens,
+                             uint32_t flags, pn_buf *all, puna_error *err) {
     char *piece = pn_alloc(vocab->max_token_bytes);
     if (!piece) return pn_fail_nomem(err, vocab->max_token_bytes, "a token's text");
     bool drop_space = vocab->add_space_prefix && !(flags & PUNA_DETOKENIZE_KEEP_SPACE);
@@ -120,12 +123,14 @@ static puna_status write_all(const pn_vocab *vocab, const int32_t *tokens, int32
     return ok ? PUNA_OK : pn_fail_nomem(err, all->cap, "the text");
 }
 
-puna_status pn_vocab_detokenize(const pn_vocab *vocab, const int32_t *tokens, int32_t n_tokens, uint32_t flags,
-                                char *text, size_t max_bytes, size_t *n_bytes, puna_error *err) {
+puna_status pn_vocab_detokenize(const pn_vocab *vocab, const int32_t *tokens, int32_t n_tokens,
+                                uint32_t flags, char *text, size_t max_bytes, size_t *n_bytes,
+                                puna_error *err) {
     for (int32_t i = 0; i < n_tokens; i++)
         if (tokens[i] < 0 || tokens[i] >= vocab->n_tokens)
-            return pn_fail(err, PUNA_E_ARG, "token %d (number %d of the list) is not in the vocabulary of %d", tokens[i],
-                           i, vocab->n_tokens);
+            return pn_fail(err, PUNA_E_ARG,
+                           "token %d (number %d of the list) is not in the vocabulary of %d",
+                           tokens[i], i, vocab->n_tokens);
     pn_buf all = {0};
     const puna_status status = write_all(vocab, tokens, n_tokens, flags, &all, err);
     if (!status && vocab->cleans_up && (flags & PN_DETOKENIZE_CLEAN_UP)) {
@@ -138,7 +143,8 @@ puna_status pn_vocab_detokenize(const pn_vocab *vocab, const int32_t *tokens, in
     pn_buf_free(&all);
     if (status) return status;
     *n_bytes = n;
-    if (n > max_bytes) return pn_fail(err, PUNA_E_LIMIT, "the text has %zu bytes: room for %zu", n, max_bytes);
+    if (n > max_bytes)
+        return pn_fail(err, PUNA_E_LIMIT, "the text has %zu bytes: room for %zu", n, max_bytes);
     return PUNA_OK;
 }
 
@@ -158,8 +164,10 @@ static int32_t length_of(unsigned char first) {
 static bool may_grow(const unsigned char *pending, int32_t n) {
     if (n == 0 || n >= length_of(pending[0])) return false;
     if (n == 1) return true;
-    if ((pending[0] == 0xe0 && pending[1] < 0xa0) || (pending[0] == 0xed && pending[1] >= 0xa0)) return false;
-    if ((pending[0] == 0xf0 && pending[1] < 0x90) || (pending[0] == 0xf4 && pending[1] >= 0x90)) return false;
+    if ((pending[0] == 0xe0 && pending[1] < 0xa0) || (pending[0] == 0xed && pending[1] >= 0xa0))
+        return false;
+    if ((pending[0] == 0xf0 && pending[1] < 0x90) || (pending[0] == 0xf4 && pending[1] >= 0x90))
+        return false;
     for (int32_t i = 1; i < n; i++)
         if ((pending[i] & 0xc0) != 0x80) return false;
     return true;
@@ -170,11 +178,14 @@ static size_t flush_pending(pn_detok *detok, bool at_end, char *text) {
     size_t n = 0;
     while (detok->n_pending > 0) {
         uint32_t c;
-        const size_t len = pn_utf8_decode((const char *)detok->pending, (size_t)detok->n_pending, &c);
+        const size_t len =
+            pn_utf8_decode((const char *)detok->pending, (size_t)detok->n_pending, &c);
         if (len == 0 && !at_end && may_grow(detok->pending, detok->n_pending)) break;
         const size_t used = len ? len : at_end ? (size_t)detok->n_pending : 1;
-        if (len) memcpy(text + n, detok->pending, len);
-        else memcpy(text + n, REPLACEMENT, REPLACEMENT_BYTES);
+        if (len)
+            memcpy(text + n, detok->pending, len);
+        else
+            memcpy(text + n, REPLACEMENT, REPLACEMENT_BYTES);
         n += len ? len : REPLACEMENT_BYTES;
         detok->n_pending -= (int32_t)used;
         memmove(detok->pending, detok->pending + used, (size_t)detok->n_pending);
@@ -182,7 +193,8 @@ static size_t flush_pending(pn_detok *detok, bool at_end, char *text) {
     return n;
 }
 
-size_t pn_detok_push(const pn_vocab *vocab, pn_detok *detok, int32_t token, bool keep_space, char *text) {
+size_t pn_detok_push(const pn_vocab *vocab, pn_detok *detok, int32_t token, bool keep_space,
+                     char *text) {
     if (token < 0 || token >= vocab->n_tokens) return 0;
     char *piece = text + pn_detok_max_bytes(vocab) - vocab->max_token_bytes;
     size_t n = write_token(vocab, token, false, piece);

@@ -32,8 +32,8 @@ typedef struct pn_merge {
 } pn_merge;
 
 /* False: the two do not merge. Otherwise the rank (lower merges first) and the id of the merged symbol. */
-typedef bool (*pn_merge_pair)(const void *ctx, const pn_symbol *left, const pn_symbol *right, uint32_t *rank,
-                              int32_t *id);
+typedef bool (*pn_merge_pair)(const void *ctx, const pn_symbol *left, const pn_symbol *right,
+                              uint32_t *rank, int32_t *id);
 
 /* Empties the list. */
 static inline void pn_merge_clear(pn_merge *merge) {

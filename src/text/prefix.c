@@ -17,10 +17,12 @@ static int compare_texts(pn_vocab_text a, pn_vocab_text b) {
 static void sort_ids(const pn_vocab *vocab, int32_t *ids, int32_t *spare, int32_t n) {
     for (int64_t width = 1; width < n; width *= 2) {
         for (int64_t lo = 0; lo < n; lo += 2 * width) {
-            const int64_t mid = lo + width < n ? lo + width : n, hi = lo + 2 * width < n ? lo + 2 * width : n;
+            const int64_t mid = lo + width < n ? lo + width : n,
+                          hi = lo + 2 * width < n ? lo + 2 * width : n;
             int64_t a = lo, b = mid;
             for (int64_t k = lo; k < hi; k++) {
-                const bool left = b >= hi || (a < mid && compare_texts(vocab->tokens[ids[a]], vocab->tokens[ids[b]]) <= 0);
+                const bool left = b >= hi || (a < mid && compare_texts(vocab->tokens[ids[a]],
+                                                                       vocab->tokens[ids[b]]) <= 0);
                 spare[k] = left ? ids[a++] : ids[b++];
             }
         }
@@ -28,8 +30,8 @@ static void sort_ids(const pn_vocab *vocab, int32_t *ids, int32_t *spare, int32_
     }
 }
 
-puna_status pn_prefix_open(pn_vocab *vocab, pn_prefix_table *table, bool (*wanted)(const pn_vocab *, int32_t),
-                           puna_error *err) {
+puna_status pn_prefix_open(pn_vocab *vocab, pn_prefix_table *table,
+                           bool (*wanted)(const pn_vocab *, int32_t), puna_error *err) {
     const size_t count = (size_t)vocab->n_tokens;
     table->ids = pn_arena_calloc(&vocab->arena, count, sizeof *table->ids);
     int32_t *spare = pn_calloc(count, sizeof *spare);
@@ -40,7 +42,8 @@ puna_status pn_prefix_open(pn_vocab *vocab, pn_prefix_table *table, bool (*wante
     int32_t n = 0;
     for (int32_t i = 0; i < vocab->n_tokens; i++) {
         const pn_vocab_text text = vocab->tokens[i];
-        if (text.n <= PN_MAX_PREFIX_BYTES && wanted(vocab, i) && pn_strmap_get(&vocab->ids, text.data, text.n) == i)
+        if (text.n <= PN_MAX_PREFIX_BYTES && wanted(vocab, i) &&
+            pn_strmap_get(&vocab->ids, text.data, text.n) == i)
             table->ids[n++] = i;
     }
     sort_ids(vocab, table->ids, spare, n);
@@ -58,8 +61,10 @@ puna_status pn_prefix_open(pn_vocab *vocab, pn_prefix_table *table, bool (*wante
 static int32_t lower_bound(const pn_prefix_search *s, int32_t lo, int32_t hi, int byte) {
     while (lo < hi) {
         const int32_t mid = lo + (hi - lo) / 2;
-        if ((unsigned char)s->vocab->tokens[s->table->ids[mid]].data[s->depth] < byte) lo = mid + 1;
-        else hi = mid;
+        if ((unsigned char)s->vocab->tokens[s->table->ids[mid]].data[s->depth] < byte)
+            lo = mid + 1;
+        else
+            hi = mid;
     }
     return lo;
 }
@@ -75,7 +80,8 @@ bool pn_prefix_next(pn_prefix_search *s, unsigned char byte, int32_t *token) {
     }
     s->depth++;
     /* texts are unique: at most one ends here, and it stands first */
-    if (s->lo < s->hi && s->vocab->tokens[s->table->ids[s->lo]].n == s->depth) *token = s->table->ids[s->lo++];
+    if (s->lo < s->hi && s->vocab->tokens[s->table->ids[s->lo]].n == s->depth)
+        *token = s->table->ids[s->lo++];
     return s->lo < s->hi;
 }
 
@@ -104,7 +110,8 @@ int32_t pn_special_match(const pn_vocab *vocab, const char *text, size_t n, bool
     int32_t found = -1, token;
     for (size_t i = 0; i < n; i++) {
         const bool more = pn_prefix_next(&search, (unsigned char)text[i], &token);
-        if (token >= 0 && (parse_special || vocab->types[token] == PN_TOKEN_USER_DEFINED)) found = token;
+        if (token >= 0 && (parse_special || vocab->types[token] == PN_TOKEN_USER_DEFINED))
+            found = token;
         if (!more) break;
     }
     return found;

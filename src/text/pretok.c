@@ -14,10 +14,11 @@
 #include <pcre2.h>
 
 #define HEAP_LIMIT_KIB (256u << 10)
-#define MATCH_LIMIT 200000000u
+#define MATCH_LIMIT    200000000u
 
 #define WHITE_SPACE                                                                                \
-    "\\x09-\\x0d\\x20\\x85\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+    "\\x09-\\x0d\\x20\\x85\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}"   \
+    "\\x{3000}"
 
 static const pn_pretok_info rows[] = {
 #define PRETOK(name, flags, ...) {name, flags, {__VA_ARGS__}},
@@ -105,13 +106,14 @@ static puna_status compile(pn_pretok *pretok, const char *pattern, puna_error *e
     PCRE2_SIZE at = 0;
     pcre2_code *compiled = NULL;
     if (context)
-        compiled = pcre2_compile((PCRE2_SPTR)full.data, full.n, PCRE2_UTF | PCRE2_UCP | PCRE2_DOLLAR_ENDONLY, &code,
-                                 &at, context);
+        compiled = pcre2_compile((PCRE2_SPTR)full.data, full.n,
+                                 PCRE2_UTF | PCRE2_UCP | PCRE2_DOLLAR_ENDONLY, &code, &at, context);
     pcre2_compile_context_free(context);
     pn_buf_free(&full);
     if (!compiled) {
         /* the patterns are ours: running out of memory is the only way to fail (PCRE2_ERROR_HEAP_FAILED) */
-        return pn_fail(err, PUNA_E_NOMEM, "pre-tokenizer %s: pattern %d does not compile (PCRE2 error %d at %zu)",
+        return pn_fail(err, PUNA_E_NOMEM,
+                       "pre-tokenizer %s: pattern %d does not compile (PCRE2 error %d at %zu)",
                        pretok->name, pretok->n_codes, code, (size_t)at);
     }
     pretok->codes[pretok->n_codes++] = compiled;
@@ -125,7 +127,8 @@ puna_status pn_pretok_open(const pn_pretok_info *info, pn_pretok **out, puna_err
     pretok->name = info->name;
     pretok->general = pcre2_general_context_create(pcre_alloc, pcre_free, NULL);
     pretok->match = pretok->general ? pcre2_match_context_create(pretok->general) : NULL;
-    puna_status status = pretok->match ? PUNA_OK : pn_fail_nomem(err, sizeof *pretok, "the pre-tokenizer");
+    puna_status status =
+        pretok->match ? PUNA_OK : pn_fail_nomem(err, sizeof *pretok, "the pre-tokenizer");
     if (!status) {
         (void)pcre2_set_heap_limit(pretok->match, HEAP_LIMIT_KIB);
         (void)pcre2_set_match_limit(pretok->match, MATCH_LIMIT);
@@ -165,13 +168,14 @@ static int match_once(const pn_pretok *pretok, int index, const char *text, size
     const pcre2_code *code = pretok->codes[index];
     int rc = pcre2_match(code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK, data, pretok->match);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-        rc = pcre2_match(code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data, pretok->match);
+        rc = pcre2_match(code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data,
+                         pretok->match);
     return rc;
 }
 
 /* Cuts text[piece] at the matches of one pattern. A match of no bytes is a cut. */
-static puna_status cut(const pn_pretok *pretok, int index, const char *text, pn_piece piece, pn_pretok_work *work,
-                       puna_error *err) {
+static puna_status cut(const pn_pretok *pretok, int index, const char *text, pn_piece piece,
+                       pn_pretok_work *work, puna_error *err) {
     pcre2_match_data *data = work->match;
     const PCRE2_SIZE *found = pcre2_get_ovector_pointer(data);
     const char *base = text + piece.start;
@@ -182,7 +186,8 @@ static puna_status cut(const pn_pretok *pretok, int index, const char *text, pn_
         if (rc == PCRE2_ERROR_NOMATCH) break;
         if (rc < 0)
             return pn_fail(err, rc == PCRE2_ERROR_NOMEMORY ? PUNA_E_NOMEM : PUNA_E_LIMIT,
-                           "pre-tokenizer %s: pattern %d fails on this text (PCRE2 error %d)", pretok->name, index, rc);
+                           "pre-tokenizer %s: pattern %d fails on this text (PCRE2 error %d)",
+                           pretok->name, index, rc);
         const size_t start = found[0], end = found[1];
         if (start > done) ok = add_piece(work, piece.start + done, piece.start + start);
         if (ok && end > start) ok = add_piece(work, piece.start + start, piece.start + end);
@@ -192,7 +197,8 @@ static puna_status cut(const pn_pretok *pretok, int index, const char *text, pn_
             for (from++; from < piece.len && ((unsigned char)base[from] & 0xc0) == 0x80;) from++;
     }
     if (ok && done < piece.len) ok = add_piece(work, piece.start + done, piece.start + piece.len);
-    return ok ? PUNA_OK : pn_fail_nomem(err, work->next_cap * 2 * sizeof *work->next, "splitting text");
+    return ok ? PUNA_OK
+              : pn_fail_nomem(err, work->next_cap * 2 * sizeof *work->next, "splitting text");
 }
 
 static void swap_lists(pn_pretok_work *work) {
@@ -206,8 +212,8 @@ static void swap_lists(pn_pretok_work *work) {
     work->n_next = 0;
 }
 
-puna_status pn_pretok_split(const pn_pretok *pretok, const char *text, size_t n, pn_pretok_work *work,
-                            puna_error *err) {
+puna_status pn_pretok_split(const pn_pretok *pretok, const char *text, size_t n,
+                            pn_pretok_work *work, puna_error *err) {
     if (!work->match) work->match = pcre2_match_data_create(1, pretok->general);
     work->n_next = 0;
     if (!work->match || !add_piece(work, 0, n)) return pn_fail_nomem(err, n, "splitting text");

@@ -7,17 +7,19 @@
 #define PN_PRETOK_MAX_PATTERNS 6
 
 enum {
-    PN_PRETOK_WHOLE_WORDS = 1,   /* a word that is a token is taken without merging */
-    PN_PRETOK_ADD_BOS = 2,       /* BOS is added unless the file says otherwise */
-    PN_PRETOK_CLEAN_UP = 4,      /* PN_DETOKENIZE_CLEAN_UP applies */
-    PN_PRETOK_SPACES = 8          /* SentencePiece spelling: U+2581 for spaces, UTF-8 and <0xNN>, no byte alphabet */
+    PN_PRETOK_WHOLE_WORDS = 1, /* a word that is a token is taken without merging */
+    PN_PRETOK_ADD_BOS = 2,     /* BOS is added unless the file says otherwise */
+    PN_PRETOK_CLEAN_UP = 4,    /* PN_DETOKENIZE_CLEAN_UP applies */
+    PN_PRETOK_SPACES =
+        8 /* SentencePiece spelling: U+2581 for spaces, UTF-8 and <0xNN>, no byte alphabet */
 };
 
 /* A row of pretok.def. */
 typedef struct pn_pretok_info {
     const char *name;
     uint32_t flags;
-    const char *patterns[PN_PRETOK_MAX_PATTERNS]; /* applied one after the other; NULL ends the list */
+    const char
+        *patterns[PN_PRETOK_MAX_PATTERNS]; /* applied one after the other; NULL ends the list */
 } pn_pretok_info;
 
 /* NULL for an unknown name. Aliases give the row they stand for. */
@@ -39,8 +41,8 @@ typedef struct pn_pretok_work {
 } pn_pretok_work;
 
 /* Splits text (valid UTF-8, at most 1 GiB) into work->pieces, which cover it in order. */
-puna_status pn_pretok_split(const pn_pretok *pretok, const char *text, size_t n, pn_pretok_work *work,
-                            puna_error *err);
+puna_status pn_pretok_split(const pn_pretok *pretok, const char *text, size_t n,
+                            pn_pretok_work *work, puna_error *err);
 void pn_pretok_work_free(pn_pretok_work *work);
 
 #endif

@@ -33,7 +33,8 @@ static uint32_t rank_of(float score) {
     return ~ascending; /* +inf: 0x007fffff, -inf: 0xff800000: never PN_RANK_NONE */
 }
 
-static bool spm_pair(const void *ctx, const pn_symbol *left, const pn_symbol *right, uint32_t *rank, int32_t *id) {
+static bool spm_pair(const void *ctx, const pn_symbol *left, const pn_symbol *right, uint32_t *rank,
+                     int32_t *id) {
     const pn_tokenizing *t = ctx;
     *id = pn_strmap_get(&t->vocab->ids, t->buf.data + left->start, (size_t)left->len + right->len);
     if (*id < 0 || !pn_vocab_is_plain(t->vocab, *id)) return false;
@@ -50,13 +51,16 @@ static puna_status word(pn_tokenizing *t, size_t start, size_t end) {
         const size_t len = pn_utf8_step(text + i, end - i);
         int32_t id = pn_strmap_get(&vocab->ids, text + i, len);
         if (id >= 0 && !pn_vocab_is_plain(vocab, id)) id = -1;
-        if (!pn_merge_add(&t->merge, i, len, id)) return pn_fail_nomem(t->err, end - start, "tokenizing");
+        if (!pn_merge_add(&t->merge, i, len, id))
+            return pn_fail_nomem(t->err, end - start, "tokenizing");
         i += len;
     }
-    if (!pn_merge_run(&t->merge, spm_pair, t)) return pn_fail_nomem(t->err, end - start, "tokenizing");
+    if (!pn_merge_run(&t->merge, spm_pair, t))
+        return pn_fail_nomem(t->err, end - start, "tokenizing");
     for (int32_t i = 0; i >= 0; i = t->merge.symbols[i].next) {
         const pn_symbol *s = &t->merge.symbols[i];
-        if (s->id >= 0) pn_emit(t, s->id);
+        if (s->id >= 0)
+            pn_emit(t, s->id);
         else {
             const puna_status status = pn_emit_bytes(t, text + s->start, s->len);
             if (status) return status;
@@ -67,7 +71,8 @@ static puna_status word(pn_tokenizing *t, size_t start, size_t end) {
 
 static bool escape_spaces(pn_tokenizing *t, const char *text, size_t n) {
     t->buf.n = 0;
-    if (t->vocab->add_space_prefix && t->after_special && !pn_buf_append(&t->buf, PN_SPACE, PN_SPACE_BYTES))
+    if (t->vocab->add_space_prefix && t->after_special &&
+        !pn_buf_append(&t->buf, PN_SPACE, PN_SPACE_BYTES))
         return false;
     for (size_t i = 0; i < n;) {
         const char *space = memchr(text + i, ' ', n - i);

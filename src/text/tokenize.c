@@ -14,7 +14,8 @@ puna_status pn_emit_unknown(pn_tokenizing *t, const char *text, size_t n) {
     }
     char shown[PN_ESCAPED_BYTES];
     return pn_fail(t->err, PUNA_E_UNSUPPORTED,
-                   "the vocabulary cannot spell \"%s\": no such token, no tokens for its bytes, no unknown token",
+                   "the vocabulary cannot spell \"%s\": no such token, no tokens for its bytes, no "
+                   "unknown token",
                    pn_escape(shown, text, n < 16 ? n : 16));
 }
 
@@ -49,14 +50,16 @@ static puna_status all_text(pn_tokenizing *t, const char *text, size_t n, bool p
     size_t start = 0;
     for (size_t i = 0; i < n;) {
         const unsigned char byte = (unsigned char)text[i];
-        const int32_t token =
-            first[byte] < first[byte + 1] ? pn_special_match(vocab, text + i, n - i, parse_special) : -1;
+        const int32_t token = first[byte] < first[byte + 1]
+                                  ? pn_special_match(vocab, text + i, n - i, parse_special)
+                                  : -1;
         if (token < 0) {
             i++;
             continue;
         }
         size_t end = i;
-        while (end > start && (vocab->strip[token] & PN_STRIP_LEFT) && is_space(text[end - 1])) end--;
+        while (end > start && (vocab->strip[token] & PN_STRIP_LEFT) && is_space(text[end - 1]))
+            end--;
         const puna_status status = plain_text(t, text + start, end - start);
         if (status) return status;
         pn_emit(t, token);
@@ -68,28 +71,33 @@ static puna_status all_text(pn_tokenizing *t, const char *text, size_t n, bool p
     return plain_text(t, text + start, n - start);
 }
 
-puna_status pn_vocab_tokenize(const pn_vocab *vocab, const char *text, size_t text_bytes, uint32_t flags,
-                              int32_t *tokens, int32_t max_tokens, int32_t *n_tokens, puna_error *err) {
+puna_status pn_vocab_tokenize(const pn_vocab *vocab, const char *text, size_t text_bytes,
+                              uint32_t flags, int32_t *tokens, int32_t max_tokens,
+                              int32_t *n_tokens, puna_error *err) {
     if (text_bytes > PN_MAX_TEXT_BYTES)
-        return pn_fail(err, PUNA_E_LIMIT, "text of %zu bytes: at most %zu can be tokenized at once", text_bytes,
-                       PN_MAX_TEXT_BYTES);
+        return pn_fail(err, PUNA_E_LIMIT, "text of %zu bytes: at most %zu can be tokenized at once",
+                       text_bytes, PN_MAX_TEXT_BYTES);
     const bool add = flags & PUNA_TOKENIZE_ADD_SPECIAL, wpm = vocab->model == PN_VOCAB_WPM;
     pn_tokenizing t = {.vocab = vocab,
                        .tokens = tokens,
                        .max_tokens = tokens && max_tokens > 0 ? max_tokens : 0,
                        .after_special = true,
                        .err = err};
-    if (add && vocab->add_bos) pn_emit(&t, vocab->special[wpm ? PUNA_SPECIAL_CLS : PUNA_SPECIAL_BOS]);
+    if (add && vocab->add_bos)
+        pn_emit(&t, vocab->special[wpm ? PUNA_SPECIAL_CLS : PUNA_SPECIAL_BOS]);
     puna_status status = all_text(&t, text, text_bytes, flags & PUNA_TOKENIZE_PARSE_SPECIAL);
-    if (add && vocab->add_eos) pn_emit(&t, vocab->special[wpm ? PUNA_SPECIAL_SEP : PUNA_SPECIAL_EOS]);
+    if (add && vocab->add_eos)
+        pn_emit(&t, vocab->special[wpm ? PUNA_SPECIAL_SEP : PUNA_SPECIAL_EOS]);
     pn_buf_free(&t.buf);
     pn_merge_free(&t.merge);
     pn_pretok_work_free(&t.pieces);
     if (status) return status;
     if (t.n_tokens > INT32_MAX)
-        return pn_fail(err, PUNA_E_LIMIT, "the text has %lld tokens: at most %d", (long long)t.n_tokens, INT32_MAX);
+        return pn_fail(err, PUNA_E_LIMIT, "the text has %lld tokens: at most %d",
+                       (long long)t.n_tokens, INT32_MAX);
     *n_tokens = (int32_t)t.n_tokens;
     if (t.n_tokens > t.max_tokens)
-        return pn_fail(err, PUNA_E_LIMIT, "the text has %d tokens: room for %d", *n_tokens, t.max_tokens);
+        return pn_fail(err, PUNA_E_LIMIT, "the text has %d tokens: room for %d", *n_tokens,
+                       t.max_tokens);
     return PUNA_OK;
 }

@@ -28,15 +28,19 @@ static bool is_piece(const pn_vocab *vocab, int32_t token) {
     return type == PN_TOKEN_NORMAL || type == PN_TOKEN_USER_DEFINED || type == PN_TOKEN_UNUSED;
 }
 
-static puna_status read_charsmap(pn_vocab *vocab, const unsigned char *map, size_t bytes, puna_error *err) {
+static puna_status read_charsmap(pn_vocab *vocab, const unsigned char *map, size_t bytes,
+                                 puna_error *err) {
     if (!map || bytes == 0) return PUNA_OK;
     if (bytes < 4)
-        return pn_fail(err, PUNA_E_FORMAT, "tokenizer.ggml.precompiled_charsmap has %zu bytes: at least 4 expected", bytes);
-    const uint64_t trie = (uint64_t)map[0] | (uint64_t)map[1] << 8 | (uint64_t)map[2] << 16 | (uint64_t)map[3] << 24;
+        return pn_fail(err, PUNA_E_FORMAT,
+                       "tokenizer.ggml.precompiled_charsmap has %zu bytes: at least 4 expected",
+                       bytes);
+    const uint64_t trie =
+        (uint64_t)map[0] | (uint64_t)map[1] << 8 | (uint64_t)map[2] << 16 | (uint64_t)map[3] << 24;
     if (trie % 4 != 0 || trie > bytes - 4)
         return pn_fail(err, PUNA_E_FORMAT,
-                       "tokenizer.ggml.precompiled_charsmap: a trie of %llu bytes in a map of %zu", (unsigned long long)trie,
-                       bytes);
+                       "tokenizer.ggml.precompiled_charsmap: a trie of %llu bytes in a map of %zu",
+                       (unsigned long long)trie, bytes);
     pn_ugm *ugm = vocab->ugm;
     const size_t n = (size_t)trie / 4;
     ugm->units = pn_arena_calloc(&vocab->arena, n + 1, sizeof *ugm->units);
@@ -45,7 +49,8 @@ static puna_status read_charsmap(pn_vocab *vocab, const unsigned char *map, size
     if (!ugm->units || !ugm->strings) return pn_fail_nomem(err, bytes, "the normalization map");
     for (size_t i = 0; i < n; i++) {
         const unsigned char *u = map + 4 + 4 * i;
-        ugm->units[i] = (uint32_t)u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16 | (uint32_t)u[3] << 24;
+        ugm->units[i] =
+            (uint32_t)u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16 | (uint32_t)u[3] << 24;
     }
     ugm->n_units = n;
     return PUNA_OK;
@@ -58,7 +63,8 @@ puna_status pn_ugm_open(pn_vocab *vocab, const pn_vocab_source *source, puna_err
     for (int32_t i = 0; i < vocab->n_tokens; i++) {
         if (vocab->scores[i] < -FLT_MAX) vocab->scores[i] = -FLT_MAX;
         if (vocab->scores[i] > FLT_MAX) vocab->scores[i] = FLT_MAX;
-        if (vocab->types[i] == PN_TOKEN_NORMAL && (double)vocab->scores[i] < least) least = (double)vocab->scores[i];
+        if (vocab->types[i] == PN_TOKEN_NORMAL && (double)vocab->scores[i] < least)
+            least = (double)vocab->scores[i];
     }
     ugm->unknown_score = least - UNKNOWN_PENALTY;
     const puna_status status = read_charsmap(vocab, source->charsmap, source->charsmap_bytes, err);
@@ -72,7 +78,8 @@ static size_t unit_offset(uint32_t unit) {
 }
 
 /* Replacement of the longest mapped prefix of text: returns the prefix's bytes, 0 when there is none. */
-static size_t find_mapping(const pn_ugm *ugm, const char *text, size_t n, pn_vocab_text *replacement) {
+static size_t find_mapping(const pn_ugm *ugm, const char *text, size_t n,
+                           pn_vocab_text *replacement) {
     size_t longest = 0;
     size_t at = ugm->n_units ? unit_offset(ugm->units[0]) : 0;
     for (size_t i = 0; i < n && ugm->n_units; i++) {
@@ -128,9 +135,11 @@ static puna_status normalize(pn_tokenizing *t, const char *text, size_t n) {
             if (used == 0) used = 1;
         }
         i += used;
-        if (!add_normalized(t, &s, piece.data, piece.n)) return pn_fail_nomem(t->err, t->buf.cap, "tokenizing");
+        if (!add_normalized(t, &s, piece.data, piece.n))
+            return pn_fail_nomem(t->err, t->buf.cap, "tokenizing");
         if (t->buf.n > limit)
-            return pn_fail(t->err, PUNA_E_LIMIT, "normalizing makes the text more than 32 times longer");
+            return pn_fail(t->err, PUNA_E_LIMIT,
+                           "normalizing makes the text more than 32 times longer");
     }
     return PUNA_OK;
 }
@@ -180,7 +189,8 @@ static puna_status emit_path(pn_tokenizing *t, const char *text, size_t n, best 
     for (size_t at = after, done = 0; done < n;) {
         const int32_t token = table[at].token;
         const size_t next = table[at].from;
-        if (token >= 0) pn_emit(t, token);
+        if (token >= 0)
+            pn_emit(t, token);
         else if (!unknown) {
             const puna_status status = pn_emit_unknown(t, text + done, at - done);
             if (status) return status;

@@ -21,10 +21,14 @@ int32_t pn_byte_of_text(pn_vocab_text text) {
     int32_t byte = 0;
     for (int i = 3; i < 5; i++) {
         const char c = text.data[i];
-        if (c >= '0' && c <= '9') byte = byte * 16 + (c - '0');
-        else if (c >= 'A' && c <= 'F') byte = byte * 16 + (c - 'A' + 10);
-        else if (c >= 'a' && c <= 'f') byte = byte * 16 + (c - 'a' + 10);
-        else return -1;
+        if (c >= '0' && c <= '9')
+            byte = byte * 16 + (c - '0');
+        else if (c >= 'A' && c <= 'F')
+            byte = byte * 16 + (c - 'A' + 10);
+        else if (c >= 'a' && c <= 'f')
+            byte = byte * 16 + (c - 'a' + 10);
+        else
+            return -1;
     }
     return byte;
 }
@@ -50,7 +54,9 @@ static const struct {
     {"<end_of_utterance>", MARK_END | MARK_EOT},
     {"<|end_of_text|>", MARK_END | MARK_EOT},
     {"<|endoftext|>", MARK_END | MARK_EOT},
-    {"<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>", MARK_END | MARK_EOT},
+    {"<\xef\xbd\x9c"
+     "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+     MARK_END | MARK_EOT},
     {"<|eom_id|>", MARK_END},
     {"<|return|>", MARK_END},
     {"<|call|>", MARK_END},
@@ -71,15 +77,23 @@ static const struct {
     {"<|fim_prefix|>", 0},
     {"<fim-prefix>", 0},
     {"<fim_prefix>", 0},
-    {"<\xef\xbd\x9c" "fim\xe2\x96\x81" "begin\xef\xbd\x9c>", 0},
+    {"<\xef\xbd\x9c"
+     "fim\xe2\x96\x81"
+     "begin\xef\xbd\x9c>",
+     0},
     {"<|fim_suffix|>", 0},
     {"<fim-suffix>", 0},
     {"<fim_suffix>", 0},
-    {"<\xef\xbd\x9c" "fim\xe2\x96\x81hole\xef\xbd\x9c>", 0},
+    {"<\xef\xbd\x9c"
+     "fim\xe2\x96\x81hole\xef\xbd\x9c>",
+     0},
     {"<|fim_middle|>", 0},
     {"<fim-middle>", 0},
     {"<fim_middle>", 0},
-    {"<\xef\xbd\x9c" "fim\xe2\x96\x81" "end\xef\xbd\x9c>", 0},
+    {"<\xef\xbd\x9c"
+     "fim\xe2\x96\x81"
+     "end\xef\xbd\x9c>",
+     0},
 };
 
 static int32_t id_of(const pn_vocab *vocab, const char *text) {
@@ -89,8 +103,8 @@ static int32_t id_of(const pn_vocab *vocab, const char *text) {
 static int32_t checked_id(const pn_vocab *vocab, int64_t id, const char *what) {
     if (id >= 0 && id < vocab->n_tokens) return (int32_t)id;
     if (id != -1)
-        pn_log(PUNA_LOG_WARN, "vocabulary: %s %lld is not a token (there are %d); ignored", what, (long long)id,
-               vocab->n_tokens);
+        pn_log(PUNA_LOG_WARN, "vocabulary: %s %lld is not a token (there are %d); ignored", what,
+               (long long)id, vocab->n_tokens);
     return -1;
 }
 
@@ -101,11 +115,11 @@ static void guess_specials(pn_vocab *vocab) {
         pn_vocab_model model;
         const char *text;
     } texts[] = {
-        {PUNA_SPECIAL_BOS, PN_VOCAB_SPM, "<s>"},    {PUNA_SPECIAL_EOS, PN_VOCAB_SPM, "</s>"},
-        {PUNA_SPECIAL_UNK, PN_VOCAB_SPM, "<unk>"},  {PUNA_SPECIAL_EOS, PN_VOCAB_UGM, "</s>"},
-        {PUNA_SPECIAL_UNK, PN_VOCAB_UGM, "<unk>"},  {PUNA_SPECIAL_CLS, PN_VOCAB_WPM, "[CLS]"},
-        {PUNA_SPECIAL_SEP, PN_VOCAB_WPM, "[SEP]"},  {PUNA_SPECIAL_UNK, PN_VOCAB_WPM, "[UNK]"},
-        {PUNA_SPECIAL_PAD, PN_VOCAB_WPM, "[PAD]"},  {PUNA_SPECIAL_MASK, PN_VOCAB_WPM, "[MASK]"},
+        {PUNA_SPECIAL_BOS, PN_VOCAB_SPM, "<s>"},   {PUNA_SPECIAL_EOS, PN_VOCAB_SPM, "</s>"},
+        {PUNA_SPECIAL_UNK, PN_VOCAB_SPM, "<unk>"}, {PUNA_SPECIAL_EOS, PN_VOCAB_UGM, "</s>"},
+        {PUNA_SPECIAL_UNK, PN_VOCAB_UGM, "<unk>"}, {PUNA_SPECIAL_CLS, PN_VOCAB_WPM, "[CLS]"},
+        {PUNA_SPECIAL_SEP, PN_VOCAB_WPM, "[SEP]"}, {PUNA_SPECIAL_UNK, PN_VOCAB_WPM, "[UNK]"},
+        {PUNA_SPECIAL_PAD, PN_VOCAB_WPM, "[PAD]"}, {PUNA_SPECIAL_MASK, PN_VOCAB_WPM, "[MASK]"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (vocab->model == texts[i].model && vocab->special[texts[i].which] < 0)
@@ -153,7 +167,8 @@ static void find_specials(pn_vocab *vocab, const pn_vocab_source *source) {
         if (id < 0) continue;
         vocab->types[id] = PN_TOKEN_CONTROL;
         if (markers[i].flags & MARK_END) mark_end(vocab, id);
-        if ((markers[i].flags & MARK_EOT) && special[PUNA_SPECIAL_EOT] < 0 && id != special[PUNA_SPECIAL_EOS])
+        if ((markers[i].flags & MARK_EOT) && special[PUNA_SPECIAL_EOT] < 0 &&
+            id != special[PUNA_SPECIAL_EOS])
             special[PUNA_SPECIAL_EOT] = id;
     }
     unmark_exceptions(vocab);
@@ -163,7 +178,8 @@ static void find_specials(pn_vocab *vocab, const pn_vocab_source *source) {
     if (!source->types) /* without types nothing else keeps text from becoming these */
         for (int i = PUNA_SPECIAL_BOS; i <= PUNA_SPECIAL_MASK; i++)
             if (special[i] >= 0)
-                vocab->types[special[i]] = i == PUNA_SPECIAL_UNK ? PN_TOKEN_UNKNOWN : PN_TOKEN_CONTROL;
+                vocab->types[special[i]] =
+                    i == PUNA_SPECIAL_UNK ? PN_TOKEN_UNKNOWN : PN_TOKEN_CONTROL;
 }
 
 static bool contains(pn_vocab_text text, const char *part) {
@@ -179,10 +195,12 @@ static bool contains(pn_vocab_text text, const char *part) {
 /* The publishers' tokenizer.json has these switches per token; the file format has no key for them. */
 static void find_strips(pn_vocab *vocab, const pn_vocab_source *source) {
     const int32_t mask = id_of(vocab, "<mask>"), bert_mask = id_of(vocab, "[MASK]");
-    if (mask >= 0 && (contains(source->architecture, "nomic-bert-moe") ||
-                      contains(source->architecture, "jina-bert-v3") || contains(source->pre, "jina-v2-")))
+    if (mask >= 0 &&
+        (contains(source->architecture, "nomic-bert-moe") ||
+         contains(source->architecture, "jina-bert-v3") || contains(source->pre, "jina-v2-")))
         vocab->strip[mask] = PN_STRIP_LEFT;
-    if (bert_mask >= 0 && contains(source->name, "modern-bert")) vocab->strip[bert_mask] = PN_STRIP_LEFT;
+    if (bert_mask >= 0 && contains(source->name, "modern-bert"))
+        vocab->strip[bert_mask] = PN_STRIP_LEFT;
     if (!contains(source->name, "phi-3") && !contains(source->name, "phi3")) return;
     for (int32_t i = 0; i < vocab->n_tokens; i++)
         if (!pn_vocab_is_plain(vocab, i) || vocab->types[i] == PN_TOKEN_USER_DEFINED)
@@ -196,7 +214,8 @@ static void find_strips(pn_vocab *vocab, const pn_vocab_source *source) {
 
 /* ---- tokens ---------------------------------------------------------------------------------------------- */
 
-static puna_status copy_token(pn_vocab *vocab, const pn_vocab_source *source, int32_t i, puna_error *err) {
+static puna_status copy_token(pn_vocab *vocab, const pn_vocab_source *source, int32_t i,
+                              puna_error *err) {
     pn_vocab_text text = source->tokens[i];
     char empty[24];
     if (text.n == 0) {
@@ -210,14 +229,17 @@ static puna_status copy_token(pn_vocab *vocab, const pn_vocab_source *source, in
     const float score = source->scores ? source->scores[i] : 0.0f;
     vocab->scores[i] = isnan(score) ? -INFINITY : score + 0.0f; /* no -0 */
     const int32_t type = source->types ? source->types[i] : PN_TOKEN_NORMAL;
-    vocab->types[i] = type >= PN_TOKEN_NORMAL && type <= PN_TOKEN_BYTE ? (uint8_t)type : PN_TOKEN_NORMAL;
+    vocab->types[i] =
+        type >= PN_TOKEN_NORMAL && type <= PN_TOKEN_BYTE ? (uint8_t)type : PN_TOKEN_NORMAL;
     return PUNA_OK;
 }
 
 static puna_status copy_tokens(pn_vocab *vocab, const pn_vocab_source *source, puna_error *err) {
     const int32_t n = source->n_tokens;
-    if (n <= 0) return pn_fail(err, PUNA_E_FORMAT, "the vocabulary is empty: no tokenizer.ggml.tokens");
-    if (n > MAX_TOKENS) return pn_fail(err, PUNA_E_LIMIT, "vocabulary of %d tokens: at most %d", n, MAX_TOKENS);
+    if (n <= 0)
+        return pn_fail(err, PUNA_E_FORMAT, "the vocabulary is empty: no tokenizer.ggml.tokens");
+    if (n > MAX_TOKENS)
+        return pn_fail(err, PUNA_E_LIMIT, "vocabulary of %d tokens: at most %d", n, MAX_TOKENS);
     const size_t count = (size_t)n;
     vocab->n_tokens = n;
     vocab->tokens = pn_arena_calloc(&vocab->arena, count, sizeof *vocab->tokens);
@@ -238,35 +260,48 @@ static puna_status copy_tokens(pn_vocab *vocab, const pn_vocab_source *source, p
         n_twice += old >= 0;
     }
     if (n_twice > 0)
-        pn_log(PUNA_LOG_WARN, "vocabulary: %d tokens have the text of an earlier one and are never produced",
+        pn_log(PUNA_LOG_WARN,
+               "vocabulary: %d tokens have the text of an earlier one and are never produced",
                n_twice);
     return PUNA_OK;
 }
 
 /* ---- opening --------------------------------------------------------------------------------------------- */
 
-static puna_status choose_model(pn_vocab *vocab, const pn_vocab_source *source, const pn_pretok_info **pretok,
-                                puna_error *err) {
+static puna_status choose_model(pn_vocab *vocab, const pn_vocab_source *source,
+                                const pn_pretok_info **pretok, puna_error *err) {
     char model[PN_ESCAPED_BYTES], pre[PN_ESCAPED_BYTES];
     pn_escape(model, source->model.data, source->model.n);
     pn_escape(pre, source->pre.data, source->pre.n);
     const char *row = NULL;
-    if (source->model.n == 0) return pn_fail(err, PUNA_E_FORMAT, "no tokenizer: key tokenizer.ggml.model is missing");
-    if (same(source->model, "llama")) vocab->model = PN_VOCAB_SPM;
-    else if (same(source->model, "bert")) vocab->model = PN_VOCAB_WPM;
-    else if (same(source->model, "t5")) vocab->model = PN_VOCAB_UGM;
-    else if (same(source->model, "gpt2")) row = source->pre.n ? NULL : "default";
-    else if (same(source->model, "gemma4")) row = "gemma4";
-    else return pn_fail(err, PUNA_E_UNSUPPORTED, "tokenizer model \"%s\" (tokenizer.ggml.model) is not supported", model);
+    if (source->model.n == 0)
+        return pn_fail(err, PUNA_E_FORMAT, "no tokenizer: key tokenizer.ggml.model is missing");
+    if (same(source->model, "llama"))
+        vocab->model = PN_VOCAB_SPM;
+    else if (same(source->model, "bert"))
+        vocab->model = PN_VOCAB_WPM;
+    else if (same(source->model, "t5"))
+        vocab->model = PN_VOCAB_UGM;
+    else if (same(source->model, "gpt2"))
+        row = source->pre.n ? NULL : "default";
+    else if (same(source->model, "gemma4"))
+        row = "gemma4";
+    else
+        return pn_fail(err, PUNA_E_UNSUPPORTED,
+                       "tokenizer model \"%s\" (tokenizer.ggml.model) is not supported", model);
     (void)snprintf(vocab->name, sizeof vocab->name, "%.30s", model);
     if (vocab->model != PN_VOCAB_SPM || same(source->model, "llama")) return PUNA_OK;
     vocab->model = PN_VOCAB_BPE;
-    *pretok = row ? pn_pretok_find(row, strlen(row)) : pn_pretok_find(source->pre.data, source->pre.n);
+    *pretok =
+        row ? pn_pretok_find(row, strlen(row)) : pn_pretok_find(source->pre.data, source->pre.n);
     if (!*pretok)
-        return pn_fail(err, PUNA_E_UNSUPPORTED, "pre-tokenizer \"%s\" (tokenizer.ggml.pre) is not supported", pre);
+        return pn_fail(err, PUNA_E_UNSUPPORTED,
+                       "pre-tokenizer \"%s\" (tokenizer.ggml.pre) is not supported", pre);
     if (row && same(source->model, "gpt2"))
-        pn_log(PUNA_LOG_WARN, "vocabulary: tokenizer.ggml.pre is missing; \"default\" is used, and text may be split "
-                              "differently from how the model was trained");
+        pn_log(
+            PUNA_LOG_WARN,
+            "vocabulary: tokenizer.ggml.pre is missing; \"default\" is used, and text may be split "
+            "differently from how the model was trained");
     if (same(source->model, "gpt2"))
         (void)snprintf(vocab->name, sizeof vocab->name, "gpt2/%.40s", row ? row : pre);
     return PUNA_OK;
@@ -276,7 +311,8 @@ static bool choose(int32_t said, bool otherwise) {
     return said < 0 ? otherwise : said != 0;
 }
 
-static void choose_flags(pn_vocab *vocab, const pn_vocab_source *source, const pn_pretok_info *pretok) {
+static void choose_flags(pn_vocab *vocab, const pn_vocab_source *source,
+                         const pn_pretok_info *pretok) {
     const bool spm = vocab->model == PN_VOCAB_SPM, wpm = vocab->model == PN_VOCAB_WPM;
     const uint32_t flags = pretok ? pretok->flags : 0;
     const bool bpe_bos = flags & PN_PRETOK_ADD_BOS;
@@ -303,8 +339,10 @@ static void find_bytes(pn_vocab *vocab) {
 
 static void find_newline(pn_vocab *vocab) {
     int32_t id = -1;
-    if (vocab->byte_level) id = vocab->byte_ids['\n'];
-    else if (vocab->model != PN_VOCAB_WPM) id = id_of(vocab, "\n");
+    if (vocab->byte_level)
+        id = vocab->byte_ids['\n'];
+    else if (vocab->model != PN_VOCAB_WPM)
+        id = id_of(vocab, "\n");
     if (id < 0 && !vocab->byte_level && vocab->model != PN_VOCAB_WPM) id = vocab->byte_ids['\n'];
     vocab->special[PUNA_SPECIAL_NL] = id < vocab->n_tokens ? id : -1;
 }
@@ -319,10 +357,13 @@ static puna_status open_vocab(pn_vocab *vocab, const pn_vocab_source *source, pu
     find_specials(vocab, source);
     find_strips(vocab, source);
     const int32_t *special = vocab->special;
-    const int32_t first = vocab->model == PN_VOCAB_WPM ? special[PUNA_SPECIAL_CLS] : special[PUNA_SPECIAL_BOS];
-    const int32_t last = vocab->model == PN_VOCAB_WPM ? special[PUNA_SPECIAL_SEP] : special[PUNA_SPECIAL_EOS];
+    const int32_t first =
+        vocab->model == PN_VOCAB_WPM ? special[PUNA_SPECIAL_CLS] : special[PUNA_SPECIAL_BOS];
+    const int32_t last =
+        vocab->model == PN_VOCAB_WPM ? special[PUNA_SPECIAL_SEP] : special[PUNA_SPECIAL_EOS];
     if ((vocab->add_bos && first < 0) || (vocab->add_eos && last < 0))
-        pn_log(PUNA_LOG_WARN, "vocabulary: a token is to be added at the %s of a text, but none is named",
+        pn_log(PUNA_LOG_WARN,
+               "vocabulary: a token is to be added at the %s of a text, but none is named",
                vocab->add_bos && first < 0 ? "beginning" : "end");
     vocab->add_bos = vocab->add_bos && first >= 0;
     vocab->add_eos = vocab->add_eos && last >= 0;

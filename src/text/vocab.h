@@ -28,22 +28,25 @@ enum {
 /* What a model file says about its vocabulary. Pointers must stay valid only during pn_vocab_open. Ids are -1
  * when the file does not name them. `add_bos` and the like: -1 not said, 0, 1. */
 typedef struct pn_vocab_source {
-    pn_vocab_text model;   /* tokenizer.ggml.model: "llama", "gpt2", "bert", "t5", "gemma4" */
-    pn_vocab_text pre;     /* tokenizer.ggml.pre, n = 0 when absent */
+    pn_vocab_text model; /* tokenizer.ggml.model: "llama", "gpt2", "bert", "t5", "gemma4" */
+    pn_vocab_text pre;   /* tokenizer.ggml.pre, n = 0 when absent */
     const pn_vocab_text *tokens;
     int32_t n_tokens;
-    const float *scores;       /* n_tokens, or NULL */
-    const int32_t *types;      /* n_tokens, or NULL */
+    const float *scores;  /* n_tokens, or NULL */
+    const int32_t *types; /* n_tokens, or NULL */
     const pn_vocab_text *merges;
     int32_t n_merges;
     bool has_merges;
     const unsigned char *charsmap; /* tokenizer.ggml.precompiled_charsmap (t5 only), or NULL */
     size_t charsmap_bytes;
-    int64_t bos, eos, eot, eom, unk, sep, pad, cls, mask; /* out-of-range ids are ignored with a logged warning */
+    int64_t bos, eos, eot, eom, unk, sep, pad, cls,
+        mask; /* out-of-range ids are ignored with a logged warning */
     int32_t add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces;
-    pn_vocab_text architecture, name; /* general.architecture, general.name: a few published files are known to
+    pn_vocab_text architecture,
+        name; /* general.architecture, general.name: a few published files are known to
                                        * strip spaces beside special tokens, which no key says */
-    bool keep_case, keep_accents;     /* bert only: tokenizer.ggml.normalizer.{lowercase,strip_accents} is false */
+    bool keep_case,
+        keep_accents; /* bert only: tokenizer.ggml.normalizer.{lowercase,strip_accents} is false */
 } pn_vocab_source;
 
 typedef struct pn_vocab pn_vocab;
@@ -73,10 +76,12 @@ bool pn_vocab_adds_eos(const pn_vocab *vocab);
 /* puna_tokenize and puna_detokenize on a vocabulary: same flags, same size protocol. Without CLEAN_UP the text of a
  * list of tokens is the concatenation of the tokens' texts, and for BPE vocabularies exactly what was tokenized.
  * A SentencePiece text that begins with the text of BOS gets a second BOS when both flags ask for it. */
-puna_status pn_vocab_tokenize(const pn_vocab *vocab, const char *text, size_t text_bytes, uint32_t flags,
-                              int32_t *tokens, int32_t max_tokens, int32_t *n_tokens, puna_error *err);
-puna_status pn_vocab_detokenize(const pn_vocab *vocab, const int32_t *tokens, int32_t n_tokens, uint32_t flags,
-                                char *text, size_t max_bytes, size_t *n_bytes, puna_error *err);
+puna_status pn_vocab_tokenize(const pn_vocab *vocab, const char *text, size_t text_bytes,
+                              uint32_t flags, int32_t *tokens, int32_t max_tokens,
+                              int32_t *n_tokens, puna_error *err);
+puna_status pn_vocab_detokenize(const pn_vocab *vocab, const int32_t *tokens, int32_t n_tokens,
+                                uint32_t flags, char *text, size_t max_bytes, size_t *n_bytes,
+                                puna_error *err);
 
 /* ---- incremental detokenizing: hands out complete UTF-8 characters only --------------------------------- */
 
@@ -92,7 +97,8 @@ size_t pn_detok_max_bytes(const pn_vocab *vocab);
 /* Adds a token; writes the characters that are now complete to text (pn_detok_max_bytes) and returns their
  * number of bytes. Control tokens write nothing. Bytes that can never become valid UTF-8 come out as U+FFFD.
  * keep_space: false drops the leading space a SentencePiece vocabulary puts before the first token. */
-size_t pn_detok_push(const pn_vocab *vocab, pn_detok *detok, int32_t token, bool keep_space, char *text);
+size_t pn_detok_push(const pn_vocab *vocab, pn_detok *detok, int32_t token, bool keep_space,
+                     char *text);
 /* What is left at the end: an unfinished character as U+FFFD. Returns bytes written (at most 3). */
 size_t pn_detok_finish(pn_detok *detok, char *text);
 

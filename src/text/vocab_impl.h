@@ -12,8 +12,8 @@
 #include "text/vocab.h"
 
 #define PN_MAX_TEXT_BYTES ((size_t)1 << 30)
-#define PN_SPACE "\xe2\x96\x81" /* U+2581, how SentencePiece writes a space */
-#define PN_SPACE_BYTES 3
+#define PN_SPACE          "\xe2\x96\x81" /* U+2581, how SentencePiece writes a space */
+#define PN_SPACE_BYTES    3
 
 typedef enum pn_vocab_model {
     PN_VOCAB_SPM,
@@ -39,20 +39,22 @@ struct pn_vocab {
     char name[48];
     int32_t n_tokens;
     pn_vocab_text *tokens;
-    float *scores;    /* 0 where the file has none; never NaN */
-    uint8_t *types;   /* PN_TOKEN_ */
-    uint8_t *strip;   /* PN_STRIP_: white space eaten beside a special token */
-    uint8_t *ends;    /* 1: ends a generation */
+    float *scores;  /* 0 where the file has none; never NaN */
+    uint8_t *types; /* PN_TOKEN_ */
+    uint8_t *strip; /* PN_STRIP_: white space eaten beside a special token */
+    uint8_t *ends;  /* 1: ends a generation */
     size_t max_token_bytes;
     pn_strmap ids;
-    int32_t byte_ids[256]; /* BPE: symbol of a byte, may lie beyond n_tokens; SPM, UGM: <0xNN>; -1: none */
-    int32_t special[9];    /* by puna_special */
-    pn_prefix_table specials; /* control, unknown and user-defined tokens: looked for before anything else */
-    pn_prefix_table pieces;   /* WPM, UGM: what text is made of */
+    int32_t byte_ids
+        [256]; /* BPE: symbol of a byte, may lie beyond n_tokens; SPM, UGM: <0xNN>; -1: none */
+    int32_t special[9]; /* by puna_special */
+    pn_prefix_table
+        specials; /* control, unknown and user-defined tokens: looked for before anything else */
+    pn_prefix_table pieces; /* WPM, UGM: what text is made of */
     bool add_bos, add_eos, add_space_prefix, remove_extra_whitespaces, keep_case, keep_accents;
-    bool escapes_spaces; /* tokens write a space as U+2581 */
-    bool byte_level;     /* tokens are written in the byte alphabet */
-    bool cleans_up;      /* what PN_DETOKENIZE_CLEAN_UP asks for applies */
+    bool escapes_spaces;      /* tokens write a space as U+2581 */
+    bool byte_level;          /* tokens are written in the byte alphabet */
+    bool cleans_up;           /* what PN_DETOKENIZE_CLEAN_UP asks for applies */
     uint8_t before_space[32]; /* SPM: bit b set: in some token byte b stands right before U+2581 */
     pn_bpe *bpe;
     pn_ugm *ugm;
@@ -90,8 +92,8 @@ int32_t pn_char_to_byte(uint32_t code_point);
 
 #define PN_MAX_PREFIX_BYTES 512
 
-puna_status pn_prefix_open(pn_vocab *vocab, pn_prefix_table *table, bool (*wanted)(const pn_vocab *, int32_t),
-                           puna_error *err);
+puna_status pn_prefix_open(pn_vocab *vocab, pn_prefix_table *table,
+                           bool (*wanted)(const pn_vocab *, int32_t), puna_error *err);
 /* A walk along a text; start with depth 0. */
 typedef struct pn_prefix_search {
     const pn_vocab *vocab;
@@ -112,8 +114,8 @@ int32_t pn_special_match(const pn_vocab *vocab, const char *text, size_t n, bool
  * that holds no special tokens; n > 0. */
 puna_status pn_spm_open(pn_vocab *vocab, puna_error *err);
 puna_status pn_spm_text(pn_tokenizing *t, const char *text, size_t n);
-puna_status pn_bpe_open(pn_vocab *vocab, const pn_vocab_source *source, const pn_pretok_info *pretok,
-                        puna_error *err);
+puna_status pn_bpe_open(pn_vocab *vocab, const pn_vocab_source *source,
+                        const pn_pretok_info *pretok, puna_error *err);
 puna_status pn_bpe_text(pn_tokenizing *t, const char *text, size_t n);
 void pn_bpe_free(pn_bpe *bpe);
 puna_status pn_wpm_open(pn_vocab *vocab, puna_error *err);

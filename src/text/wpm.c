@@ -15,13 +15,15 @@
 #define MAX_DECOMPOSED 32
 
 static bool is_chinese(uint32_t c) {
-    return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) ||
-           (c >= 0x2a700 && c <= 0x2b73f) || (c >= 0x2b740 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
+    return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) ||
+           (c >= 0x20000 && c <= 0x2a6df) || (c >= 0x2a700 && c <= 0x2b73f) ||
+           (c >= 0x2b740 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
            (c >= 0xf900 && c <= 0xfaff) || (c >= 0x2f800 && c <= 0x2fa1f);
 }
 
 static bool is_space(uint32_t c, utf8proc_category_t category) {
-    return c == '\t' || c == '\n' || c == '\r' || (category >= UTF8PROC_CATEGORY_ZS && category <= UTF8PROC_CATEGORY_ZP);
+    return c == '\t' || c == '\n' || c == '\r' ||
+           (category >= UTF8PROC_CATEGORY_ZS && category <= UTF8PROC_CATEGORY_ZP);
 }
 
 static bool is_dropped(uint32_t c, utf8proc_category_t category) {
@@ -30,7 +32,9 @@ static bool is_dropped(uint32_t c, utf8proc_category_t category) {
 }
 
 static bool is_punctuation(uint32_t c, utf8proc_category_t category) {
-    if (c < 128) return (c > 32 && c < 48) || (c > 57 && c < 65) || (c > 90 && c < 97) || (c > 122 && c < 127);
+    if (c < 128)
+        return (c > 32 && c < 48) || (c > 57 && c < 65) || (c > 90 && c < 97) ||
+               (c > 122 && c < 127);
     return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
 }
 
@@ -49,7 +53,8 @@ static puna_status finish_word(word *w) {
     if (n_chars == 0) return PUNA_OK;
     const int64_t first = t->n_tokens;
     for (size_t i = 0; i < n;) {
-        const int32_t token = n_chars > MAX_WORD_CHARS ? -1 : pn_prefix_longest(t->vocab, text + i, n - i);
+        const int32_t token =
+            n_chars > MAX_WORD_CHARS ? -1 : pn_prefix_longest(t->vocab, text + i, n - i);
         if (token < 0) {
             t->n_tokens = first;
             return pn_emit_unknown(t, text + PN_SPACE_BYTES, n - PN_SPACE_BYTES);
@@ -65,11 +70,13 @@ static puna_status add_char(word *w, uint32_t c) {
     if (w->n_chars++ > MAX_WORD_CHARS) return PUNA_OK; /* already [UNK] */
     if (w->n_chars == 1) {
         t->buf.n = 0;
-        if (!pn_buf_append(&t->buf, PN_SPACE, PN_SPACE_BYTES)) return pn_fail_nomem(t->err, t->buf.cap, "tokenizing");
+        if (!pn_buf_append(&t->buf, PN_SPACE, PN_SPACE_BYTES))
+            return pn_fail_nomem(t->err, t->buf.cap, "tokenizing");
     }
     char utf8[4];
     const size_t len = pn_utf8_encode(c, utf8);
-    return pn_buf_append(&t->buf, utf8, len) ? PUNA_OK : pn_fail_nomem(t->err, t->buf.cap, "tokenizing");
+    return pn_buf_append(&t->buf, utf8, len) ? PUNA_OK
+                                             : pn_fail_nomem(t->err, t->buf.cap, "tokenizing");
 }
 
 /* One character after decomposition. */
@@ -89,7 +96,8 @@ static puna_status add_parts(word *w, uint32_t c) {
     utf8proc_ssize_t n = 1;
     if (c >= 128 && !w->t->vocab->keep_accents) {
         int boundary = 0;
-        n = utf8proc_decompose_char((utf8proc_int32_t)c, parts, MAX_DECOMPOSED, UTF8PROC_DECOMPOSE, &boundary);
+        n = utf8proc_decompose_char((utf8proc_int32_t)c, parts, MAX_DECOMPOSED, UTF8PROC_DECOMPOSE,
+                                    &boundary);
         if (n < 1 || n > MAX_DECOMPOSED) n = 1;
     }
     puna_status status = PUNA_OK;

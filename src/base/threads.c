@@ -26,7 +26,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define LINE            64 /* bytes of a cache line: words written by different threads do not share one */
+#define LINE            64 /* bytes of a cache line; words of different writers do not share one */
 #define PAUSES_PER_LOOK 32 /* pauses between looks at the clock */
 #define SPIN_SECONDS    100e-6
 #define YIELD_SECONDS   2e-3

@@ -214,8 +214,9 @@ static void score_page(query_block *qb, const kv_view *kv, span queries) {
     }
 }
 
-/* e^x for x <= 0 or NaN, within 2 units of the last place; exactly 0 below -88 (2^-127 is 0 to pn_vf_scale2), so
- * that no weight is subnormal. x = n ln 2 + r; the polynomial is the minimax fit of e^r with the constants 1, 1. */
+/* e^x for x <= 0 or NaN, within 2 units of the last place; exactly 0 below -88 (pn_vf_scale2 takes
+ * 2^-127 for 0), so that no weight is subnormal. x = n ln 2 + r; the polynomial is the minimax fit
+ * of e^r that keeps the coefficients 1 and 1. */
 PN_INLINE pn_vf exp_weight(pn_vf x) {
     const pn_vf one = pn_vf_set1(1.0f), magic = pn_vf_set1(0x1.8p23f);
     x = pn_vf_max(pn_vf_set1(-88.03f), x); /* NaN passes */

@@ -73,15 +73,9 @@ void PN_ISA_FN(pn_kv_store)(const pn_attn_job *job, int32_t page, int32_t slot, 
         const kv_view kv = kv_view_of(job, page, head);
         const size_t at = (size_t)head * (size_t)job->attn->head_dim;
         switch (job->kv_type) {
-        case PUNA_KV_F32:
-            store_f32(&kv, (size_t)slot, k + at, v + at);
-            break;
-        case PUNA_KV_F16:
-            store_f16(&kv, (size_t)slot, k + at, v + at);
-            break;
-        case PUNA_KV_Q8_0:
-            store_q8(&kv, (size_t)slot, k + at, v + at);
-            break;
+        case PUNA_KV_F32: store_f32(&kv, (size_t)slot, k + at, v + at); break;
+        case PUNA_KV_F16: store_f16(&kv, (size_t)slot, k + at, v + at); break;
+        case PUNA_KV_Q8_0: store_q8(&kv, (size_t)slot, k + at, v + at); break;
         }
     }
 }

@@ -1,5 +1,6 @@
-/* Attention over KV pages against softmax(scale q k) v in double precision, and the same bits on every
- * instruction set, for a row alone or beside others, cut in any way. Pages hold NaN where nothing was stored. */
+/* Attention over KV pages against softmax(scale q k) v in double precision, and the same bits on
+ * every instruction set, for a row alone or beside others, cut in any way. Pages hold NaN where
+ * nothing was stored. */
 #include "cpu/kernels.h"
 
 #include "base/threads.h"
@@ -15,7 +16,7 @@
 
 enum { MAX_SEQS = 3, MAX_PAGES = 12, POOL_PAGES = MAX_SEQS * MAX_PAGES };
 
-/* What is stored: n_positions of each sequence. Values are exact in the type, so stored is what was meant. */
+/* What is stored: n_positions of each sequence. Values are exact in the type. */
 typedef struct world {
     pn_attention attn;
     puna_kv_type type;
@@ -33,7 +34,7 @@ static uint32_t random_u32(void) {
     return (uint32_t)(random_state >> 33);
 }
 
-/* n / 64 with |n| <= 127, the first of every 32 extreme: exact in float16, and in q8_0 with scale 1/64. */
+/* n / 64, |n| <= 127, the first of every 32 extreme: exact in float16 and in q8_0. */
 static void fill_exact(float *x, size_t n, int32_t head_dim) {
     for (size_t i = 0; i < n; i++) {
         const size_t in_head = i % (size_t)head_dim;
@@ -154,7 +155,8 @@ static void walk_phases(void *ctx, int32_t thread, int32_t n_threads) {
         p->k->attn_merge(p->job, p->n_threads, u);
 }
 
-/* Computes the rows as one batch; n_threads is what the kernels are told. out [n_rows][n_head * head_dim]. */
+/* Computes the rows as one batch; n_threads is what the kernels are told.
+ * out [n_rows][n_head * head_dim]. */
 static void run_batch(const world *w, pn_isa isa, const row *rows, int32_t n_rows,
                       int32_t n_threads, float *out) {
     const pn_kernels *k = pn_kernels_get(isa);

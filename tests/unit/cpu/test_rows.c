@@ -1,4 +1,5 @@
-/* Row kernels against double precision, and every instruction set against the scalar one, bit for bit. */
+/* Row kernels against double precision, and every instruction set against the scalar one, bit for
+ * bit. */
 #include "cpu/kernels.h"
 
 #include <math.h>
@@ -120,7 +121,7 @@ static void test_glu(void **state) {
                 y[i] * (act == PN_ACT_SILU ? x[i] / (1.0 + exp(-(double)x[i])) : gelu_tanh(x[i]));
         FOR_EACH_ISA(k) {
             k->glu(act, x, y, outputs[isa], n);
-            /* relative error grows with the exponent's argument: GELU's reaches 90 before it vanishes */
+            /* the relative error grows with the argument of exp: GELU's reaches 90 */
             assert_near(outputs[isa], want, n, act == PN_ACT_SILU ? 1e-6 : 2e-5, 1e-30);
             assert_same((pn_isa)isa, n);
         }

@@ -23,7 +23,7 @@ static puna_status report(const pn_gguf_options *options, double fraction, puna_
 }
 
 /* False when the system cannot map the file; that is no error. */
-static bool map_part(pn_gguf_part *part, const pn_gguf_options *options) {
+static bool map_part(pn_gguf_part *part) {
     puna_error why;
     const void *data;
     if (pn_os_map(&part->file, &data, &why) != PUNA_OK) {
@@ -32,7 +32,6 @@ static bool map_part(pn_gguf_part *part, const pn_gguf_options *options) {
     }
     part->map = data;
     part->map_bytes = part->file.bytes;
-    if (!options->use_mlock) pn_os_will_need(part->map, part->map_bytes);
     return true;
 }
 
@@ -71,7 +70,7 @@ static puna_status load_data(pn_gguf *gguf, const pn_gguf_options *options, puna
     for (int32_t p = 0; p < gguf->n_parts; p++) {
         pn_gguf_part *part = &gguf->parts[p];
         if (part->n_tensors == 0) continue;
-        if (!options->use_mmap || !map_part(part, options)) {
+        if (!options->use_mmap || !map_part(part)) {
             gguf->mapped = false;
             TRY(copy_part(gguf, part, options, &done, err));
         }
@@ -145,6 +144,11 @@ int32_t pn_gguf_n_parts(const pn_gguf *gguf) {
 
 bool pn_gguf_is_mapped(const pn_gguf *gguf) {
     return gguf->mapped;
+}
+
+void pn_gguf_will_need(const pn_gguf *gguf) {
+    for (int32_t p = 0; p < gguf->n_parts; p++)
+        if (gguf->parts[p].map) pn_os_will_need(gguf->parts[p].map, gguf->parts[p].map_bytes);
 }
 
 int32_t pn_gguf_n_kv(const pn_gguf *gguf) {

@@ -85,6 +85,10 @@ uint64_t pn_gguf_file_bytes(const pn_gguf *gguf); /* all parts */
 int32_t pn_gguf_n_parts(const pn_gguf *gguf);
 bool pn_gguf_is_mapped(const pn_gguf *gguf);
 
+/* Asks the system to read the mapped tensor data soon; for whoever is about to compute with all of it. Does nothing
+ * when it was read at open. */
+void pn_gguf_will_need(const pn_gguf *gguf);
+
 int32_t pn_gguf_n_kv(const pn_gguf *gguf);
 const pn_gguf_kv *pn_gguf_kv_at(const pn_gguf *gguf, int32_t index);
 /* NULL when absent. */

@@ -5,6 +5,7 @@
 PUNA_TEST_GEMMA names a second file. Needs gguf and numpy; skips without.
 """
 
+import functools
 import json
 import os
 import subprocess
@@ -20,6 +21,13 @@ pytestmark = [pytest.mark.skipif(not PUNA, reason="PUNA_BIN does not name the pu
               pytest.mark.skipif(not FILES, reason="PUNA_TEST_MODEL does not name a model file")]
 
 
+@functools.lru_cache(maxsize=None)
+def read(path):
+    """The package's reader; it takes a while over a large vocabulary."""
+    return gguf.GGUFReader(path)
+
+
+@functools.lru_cache(maxsize=None)
 def shown(path):
     out = subprocess.run([PUNA, "show", "--json", "--meta", "--tensors", path], capture_output=True, text=True,
                          check=True)
@@ -54,7 +62,7 @@ def same(text, value):
 
 @pytest.mark.parametrize("path", FILES)
 def test_keys(path):
-    reader = gguf.GGUFReader(path)
+    reader = read(path)
     meta = shown(path)["meta"]
     theirs = {name: value_text(f) for name, f in reader.fields.items() if not name.startswith("GGUF.")}
     assert list(meta) == list(theirs)
@@ -64,7 +72,7 @@ def test_keys(path):
 
 @pytest.mark.parametrize("path", FILES)
 def test_tensors(path):
-    reader = gguf.GGUFReader(path)
+    reader = read(path)
     ours = [(t["name"], t["type"], t["dims"], t["bytes"]) for t in shown(path)["tensors"]]
     theirs = [(t.name, t.tensor_type.name, [int(d) for d in t.shape], int(t.n_bytes)) for t in reader.tensors]
     assert ours == theirs

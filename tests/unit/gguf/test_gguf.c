@@ -205,6 +205,8 @@ static void test_data_both_ways(void **state) {
         build_data(&b, align, 8192);
         pn_gguf *m = open_ok(&mapped), *r = open_ok(&read_in), *n = open_ok(&no_data);
         assert_true(pn_gguf_is_mapped(m));
+        pn_gguf_will_need(m);
+        pn_gguf_will_need(r);
         assert_false(pn_gguf_is_mapped(r));
         assert_int_equal(pn_gguf_file_bytes(m), b.n);
         const pn_gguf_tensor *x = pn_gguf_find_tensor(m, "b"), *y = pn_gguf_find_tensor(r, "b");

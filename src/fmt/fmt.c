@@ -17,6 +17,7 @@
 #include "fmt/q5_k.h"
 #include "fmt/q6_k.h"
 #include "fmt/q8_0.h"
+#include "simd/simd.h"
 
 #define KERNELS(name)    true, pn_decode_##name
 #define NO_KERNELS(name) false, NULL
@@ -42,44 +43,11 @@ const pn_format_info *pn_format_all(int32_t *n) {
     return formats;
 }
 
-static float float_of_bits(uint32_t u) {
-    union {
-        uint32_t u;
-        float f;
-    } v = {.u = u};
-    return v.f;
-}
-
+/* This file is built with the scalar vocabulary, whose conversions are integer arithmetic. */
 float pn_half_to_float(uint16_t h) {
-    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, m = h & 0x3ff;
-    if (exponent == 0) { /* m units of 2^-24; the product is exact */
-        const float f = (float)m * 0x1p-24f;
-        return sign ? -f : f;
-    }
-    if (exponent == 31) /* a NaN keeps its payload and becomes quiet, as F16C does */
-        return float_of_bits(sign | 0x7f800000 | m << 13 | (m ? 0x400000 : 0));
-    return float_of_bits(sign | (exponent + 112) << 23 | m << 13); /* bias 127 for 15 */
-}
-
-/* v / 2^shift rounded to the nearest integer, ties to even; shift >= 1. */
-static uint32_t shift_right_even(uint32_t v, uint32_t shift) {
-    const uint32_t below_half = ((uint32_t)1 << (shift - 1)) - 1;
-    return (v + below_half + (v >> shift & 1)) >> shift;
+    return pn_simd_half_to_float(h);
 }
 
 uint16_t pn_float_to_half(float f) {
-    const union {
-        float f;
-        uint32_t u;
-    } v = {.f = f};
-    const uint32_t sign = v.u >> 16 & 0x8000, a = v.u & 0x7fffffff, exponent = a >> 23;
-    if (a > 0x7f800000) return (uint16_t)(sign | 0x7e00 | (a >> 13 & 0x1ff));
-    if (a >= 0x47800000) return (uint16_t)(sign | 0x7c00); /* 2^16 and more, infinity */
-    if (a >=
-        0x38800000) /* 2^-14: normal; a carry rightly raises the exponent, at the top to infinity */
-        return (uint16_t)(sign | shift_right_even(a - ((uint32_t)112 << 23), 13));
-    if (exponent < 102) return (uint16_t)sign; /* below 2^-25, half the smallest subnormal */
-    /* units of 2^-24: the value is mantissa * 2^(exponent - 150) */
-    const uint32_t mantissa = (a & 0x7fffff) | 0x800000;
-    return (uint16_t)(sign | shift_right_even(mantissa, 126 - exponent));
+    return pn_simd_float_to_half(f);
 }

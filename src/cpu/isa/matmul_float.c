@@ -56,41 +56,43 @@ PN_INLINE void multiply_tile(const pn_format format, const int n_w, const int n_
                              const weight_rows *weights, const act_rows *acts, float *out,
                              size_t ld_out) {
     pn_vf sum[TILE_W][TILE_X];
-#pragma GCC unroll 8
-    for (int w = 0; w < n_w; w++)
-#pragma GCC unroll 8
+    PN_UNROLL
+    for (int w = 0; w < n_w; w++) {
+        PN_UNROLL
         for (int v = 0; v < n_x; v++) sum[w][v] = pn_vf_zero();
+    }
     const size_t n_in = (size_t)acts->n_in;
     int32_t i = 0;
     for (; i + PN_LANES <= acts->n_in; i += PN_LANES) {
         pn_vf weight[TILE_W];
-#pragma GCC unroll 8
+        PN_UNROLL
         for (int w = 0; w < n_w; w++)
             weight[w] = load_weights(format, weights->data + (size_t)w * weights->row_bytes, i);
-#pragma GCC unroll 8
+        PN_UNROLL
         for (int v = 0; v < n_x; v++) {
             const pn_vf x = pn_vf_load(acts->x + (size_t)v * n_in + i);
-#pragma GCC unroll 8
+            PN_UNROLL
             for (int w = 0; w < n_w; w++) sum[w][v] = pn_vf_fma(weight[w], x, sum[w][v]);
         }
     }
     const int32_t rest = acts->n_in - i;
     if (rest > 0) {
-#pragma GCC unroll 8
+        PN_UNROLL
         for (int w = 0; w < n_w; w++) {
             const unsigned char *row = weights->data + (size_t)w * weights->row_bytes;
             const pn_vf weight = load_last_weights(format, row, i, rest);
-#pragma GCC unroll 8
+            PN_UNROLL
             for (int v = 0; v < n_x; v++) {
                 const pn_vf x = pn_vf_load_n(acts->x + (size_t)v * n_in + i, rest);
                 sum[w][v] = pn_vf_fma(weight, x, sum[w][v]);
             }
         }
     }
-#pragma GCC unroll 8
-    for (int w = 0; w < n_w; w++)
-#pragma GCC unroll 8
+    PN_UNROLL
+    for (int w = 0; w < n_w; w++) {
+        PN_UNROLL
         for (int v = 0; v < n_x; v++) out[(size_t)v * ld_out + (size_t)w] = pn_vf_sum(sum[w][v]);
+    }
 }
 
 /* n_w weight rows by all activation rows. */

@@ -64,7 +64,8 @@
  *   pn_vf_max_lanes(a)                     largest lane (no NaN)
  */
 
-/* Integers. A quarter is 16 bytes, a half 32. pn_vq is 16 bytes: pn_vq_load(p) pn_vq_store(p, q) pn_vq_set(low, high).
+/* Integers. A quarter is 16 bytes, a half 32. pn_vq is 16 bytes: pn_vq_load(p) pn_vq_store(p, q)
+ * pn_vq_store_low(p, q), the first eight, pn_vq_set(low, high).
  *
  *   pn_vi_zero() pn_vi_set1_8(x) pn_vi_set1_32(x) pn_vi_load(p) pn_vi_store(p, v)
  *   pn_vi_load_4(p)                        the same 4 bytes in every 32-bit lane
@@ -76,7 +77,7 @@
  *   pn_vi_lookup(table, index)             bytes of a pn_vq; 0 for an index with its top bit set
  *   pn_vi_bits(bits, value)                byte i = bit i of bits ? value : 0
  *   pn_vi_sign_byte(v, i)                  byte i (0..3) of every 32-bit lane, sign-extended
- *   pn_vi_byte_pair(v, i)                  bytes i and i + 1 (unsigned) of every 32-bit lane as two int16
+ *   pn_vi_byte_pair(v, i)                  bytes i and i + 1 (signed) of every 32-bit lane as two int16
  *   pn_vi_madd16(acc, a, b)                acc + the products of the two int16 of every 32-bit lane
  *   pn_vi_transpose(v)                     16 vectors of 16 lanes
  *   pn_vi_max_abs_bits(acc, f) pn_vi_max_lanes(v)   largest |f| as the integer of its bits: NaN is largest
@@ -89,8 +90,7 @@
  *   pn_vi_dot4(codes, acts, wide)          sums of four products
  *   pn_vscale_expand(scales, group, wide)  makes 16 (or 8) signed scale bytes ready, one per `group` (16 or 32) codes
  *   pn_vi_dot_scaled(codes, acts, scale, wide)   256 codes: 16 lanes whose sum is sum of scale * code * act
- *   pn_vh_expand(bytes, group)             the same bytes as int16, one per 16 codes
- *   pn_vi_fold(sums, scales, act_sums)     lower half: sums in 8 lanes; upper: products of scales with 16 act_sums
+ *   pn_vi_sum_lanes(v, out)                out[i]: the 16 int32 lanes of v[i]
  *   pn_vi_sum_halves(v, out)               out[2i], out[2i + 1]: the 8 int32 lanes of the lower, upper half of v[i]
  *   pn_vi_tile_dot(acc, codes, acts, is_signed)  acc + sums of four products, acts carrying + PN_PANEL_BIAS
  *   pn_vi_tile_bias(acc, codes)            acc + PN_PANEL_BIAS times the sums of four codes

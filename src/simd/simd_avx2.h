@@ -138,6 +138,9 @@ PN_INLINE pn_vq pn_vq_set(uint64_t low, uint64_t high) {
 PN_INLINE void pn_vq_store(void *p, pn_vq q) {
     _mm_storeu_si128((__m128i *)p, q);
 }
+PN_INLINE void pn_vq_store_low(void *p, pn_vq q) {
+    _mm_storel_epi64((__m128i *)p, q);
+}
 PN_INLINE pn_vi pn_vi_zero(void) {
     return (pn_vi){_mm256_setzero_si256(), _mm256_setzero_si256()};
 }
@@ -233,11 +236,12 @@ PN_INLINE pn_vi pn_vi_sign_byte(pn_vi v, int byte) {
                    _mm256_srai_epi32(_mm256_sll_epi32(v.h, left), 24)};
 }
 PN_INLINE pn_vi pn_vi_byte_pair(pn_vi v, int first) {
-    const __m256i index = _mm256_add_epi32(
-        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -128, 1, -128, 4, -128, 5, -128, 8, -128, 9,
-                                                  -128, 12, -128, 13, -128)),
-        _mm256_set1_epi32(first * 0x00010001));
-    return (pn_vi){_mm256_shuffle_epi8(v.l, index), _mm256_shuffle_epi8(v.h, index)};
+    /* Each byte goes to the upper half of an int16; the shift brings its sign along. */
+    const __m256i index = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(-128, 0, -128, 1, -128, 4, -128, 5, -128, 8, -128, 9, -128, 12, -128, 13));
+    const __m256i from = _mm256_add_epi32(index, _mm256_set1_epi32(first * 0x01000100));
+    return (pn_vi){_mm256_srai_epi16(_mm256_shuffle_epi8(v.l, from), 8),
+                   _mm256_srai_epi16(_mm256_shuffle_epi8(v.h, from), 8)};
 }
 PN_INLINE pn_vi pn_vi_madd16(pn_vi acc, pn_vi a, pn_vi b) {
     return (pn_vi){_mm256_add_epi32(acc.l, _mm256_madd_epi16(a.l, b.l)),
@@ -307,22 +311,6 @@ PN_INLINE pn_vi pn_vi_dot_scaled(const pn_vi codes[4], const int8_t *acts, const
     return acc;
 }
 
-typedef __m256i pn_vh;
-PN_INLINE pn_vh pn_vh_expand(pn_vq bytes, int group) {
-    const __m256i index16 =
-        _mm256_setr_epi8(-1, 0, -1, 1, -1, 2, -1, 3, -1, 4, -1, 5, -1, 6, -1, 7, -1, 8, -1, 9, -1,
-                         10, -1, 11, -1, 12, -1, 13, -1, 14, -1, 15);
-    const __m256i index32 =
-        _mm256_setr_epi8(-1, 0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1, 4, -1, 4, -1,
-                         5, -1, 5, -1, 6, -1, 6, -1, 7, -1, 7);
-    const __m256i two = _mm256_broadcastsi128_si256(bytes);
-    return _mm256_srai_epi16(_mm256_shuffle_epi8(two, group == 16 ? index16 : index32), 8);
-}
-PN_INLINE pn_vi pn_vi_fold(pn_vi sums, pn_vh scales, const int16_t *act_sums) {
-    const __m256i s = _mm256_loadu_si256((const __m256i *)(const void *)act_sums);
-    return (pn_vi){_mm256_add_epi32(sums.l, sums.h), _mm256_madd_epi16(scales, s)};
-}
-
 PN_INLINE __m128i pn_avx2_sum_4(__m256i a, __m256i b, __m256i c, __m256i d) {
     const __m256i sums = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
     return _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
@@ -331,6 +319,15 @@ PN_INLINE void pn_vi_sum_halves(const pn_vi v[8], int32_t out[16]) {
     for (int i = 0; i < 4; i++) {
         const __m128i sums = pn_avx2_sum_4(v[2 * i].l, v[2 * i].h, v[2 * i + 1].l, v[2 * i + 1].h);
         _mm_storeu_si128((__m128i *)(void *)(out + 4 * i), sums);
+    }
+}
+
+PN_INLINE void pn_vi_sum_lanes(const pn_vi v[16], int32_t out[16]) {
+    for (int i = 0; i < 16; i += 4) {
+        const __m128i sums = pn_avx2_sum_4(
+            _mm256_add_epi32(v[i].l, v[i].h), _mm256_add_epi32(v[i + 1].l, v[i + 1].h),
+            _mm256_add_epi32(v[i + 2].l, v[i + 2].h), _mm256_add_epi32(v[i + 3].l, v[i + 3].h));
+        _mm_storeu_si128((__m128i *)(void *)(out + i), sums);
     }
 }
 

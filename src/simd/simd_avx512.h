@@ -112,6 +112,9 @@ PN_INLINE pn_vq pn_vq_set(uint64_t low, uint64_t high) {
 PN_INLINE void pn_vq_store(void *p, pn_vq q) {
     _mm_storeu_si128((__m128i *)p, q);
 }
+PN_INLINE void pn_vq_store_low(void *p, pn_vq q) {
+    _mm_storel_epi64((__m128i *)p, q);
+}
 PN_INLINE pn_vi pn_vi_zero(void) {
     return _mm512_setzero_si512();
 }
@@ -190,11 +193,11 @@ PN_INLINE pn_vi pn_vi_sign_byte(pn_vi v, int byte) {
     return _mm512_srai_epi32(_mm512_sll_epi32(v, _mm_cvtsi32_si128(24 - 8 * byte)), 24);
 }
 PN_INLINE pn_vi pn_vi_byte_pair(pn_vi v, int first) {
-    return _mm512_shuffle_epi8(
-        v,
-        _mm512_add_epi32(_mm512_broadcast_i32x4(_mm_setr_epi8(0, -128, 1, -128, 4, -128, 5, -128, 8,
-                                                              -128, 9, -128, 12, -128, 13, -128)),
-                         _mm512_set1_epi32(first * 0x00010001)));
+    /* Each byte goes to the upper half of an int16; the shift brings its sign along. */
+    const __m512i index = _mm512_broadcast_i32x4(
+        _mm_setr_epi8(-128, 0, -128, 1, -128, 4, -128, 5, -128, 8, -128, 9, -128, 12, -128, 13));
+    const __m512i from = _mm512_add_epi32(index, _mm512_set1_epi32(first * 0x01000100));
+    return _mm512_srai_epi16(_mm512_shuffle_epi8(v, from), 8);
 }
 PN_INLINE pn_vi pn_vi_madd16(pn_vi acc, pn_vi a, pn_vi b) {
     return _mm512_dpwssd_epi32(acc, a, b);
@@ -268,25 +271,6 @@ PN_INLINE pn_vi pn_vi_dot_scaled(const pn_vi codes[4], const int8_t *acts, const
     return _mm512_dpwssd_epi32(first, _mm512_packs_epi32(c[2], c[3]), scale->s[1]);
 }
 
-typedef __m256i pn_vh;
-PN_INLINE pn_vh pn_vh_expand(pn_vq bytes, int group) {
-    const __m256i index16 =
-        _mm256_setr_epi8(-1, 0, -1, 1, -1, 2, -1, 3, -1, 4, -1, 5, -1, 6, -1, 7, -1, 8, -1, 9, -1,
-                         10, -1, 11, -1, 12, -1, 13, -1, 14, -1, 15);
-    const __m256i index32 =
-        _mm256_setr_epi8(-1, 0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1, 4, -1, 4, -1,
-                         5, -1, 5, -1, 6, -1, 6, -1, 7, -1, 7);
-    const __m256i two = _mm256_broadcastsi128_si256(bytes);
-    return _mm256_srai_epi16(_mm256_shuffle_epi8(two, group == 16 ? index16 : index32), 8);
-}
-PN_INLINE pn_vi pn_vi_fold(pn_vi sums, pn_vh scales, const int16_t *act_sums) {
-    const __m256i low =
-        _mm256_add_epi32(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1));
-    const __m256i high =
-        _mm256_madd_epi16(scales, _mm256_loadu_si256((const __m256i *)(const void *)act_sums));
-    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-}
-
 PN_INLINE pn_vi pn_avx512_sum_4(pn_vi a, pn_vi b, pn_vi c, pn_vi d) {
     const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
     const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
@@ -300,6 +284,19 @@ PN_INLINE void pn_vi_sum_halves(const pn_vi v[8], int32_t out[16]) {
     /* quarters: lower halves of v[0..3], upper, lower of v[4..7], upper */
     const __m512i order = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
     _mm512_storeu_si512(out, _mm512_permutexvar_epi32(order, sums));
+}
+
+PN_INLINE void pn_vi_sum_lanes(const pn_vi v[16], int32_t out[16]) {
+    __m512i s[4];
+    for (int i = 0; i < 4; i++)
+        s[i] = pn_avx512_sum_4(v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3]);
+    /* quarters still to be added: first 0 + 1 and 2 + 3 of two vectors, then those */
+    const __m512i a = _mm512_add_epi32(_mm512_shuffle_i64x2(s[0], s[1], 0x88),
+                                       _mm512_shuffle_i64x2(s[0], s[1], 0xdd));
+    const __m512i b = _mm512_add_epi32(_mm512_shuffle_i64x2(s[2], s[3], 0x88),
+                                       _mm512_shuffle_i64x2(s[2], s[3], 0xdd));
+    _mm512_storeu_si512(
+        out, _mm512_add_epi32(_mm512_shuffle_i64x2(a, b, 0x88), _mm512_shuffle_i64x2(a, b, 0xdd)));
 }
 
 PN_INLINE void pn_vi_transpose(pn_vi v[16]) {

@@ -204,6 +204,9 @@ PN_INLINE pn_vq pn_vq_set(uint64_t low, uint64_t high) {
 PN_INLINE void pn_vq_store(void *p, pn_vq q) {
     memcpy(p, &q, sizeof q);
 }
+PN_INLINE void pn_vq_store_low(void *p, pn_vq q) {
+    memcpy(p, &q, 8);
+}
 PN_INLINE pn_vi pn_vi_zero(void) {
     return (pn_vi){.u64 = {0}};
 }
@@ -307,7 +310,7 @@ PN_INLINE pn_vi pn_vi_sign_byte(pn_vi v, int byte) {
 }
 PN_INLINE pn_vi pn_vi_byte_pair(pn_vi v, int first) {
     pn_vi out;
-    for (int i = 0; i < 32; i++) out.s16[i] = v.u8[i / 2 * 4 + i % 2 + first];
+    for (int i = 0; i < 32; i++) out.s16[i] = v.s8[i / 2 * 4 + i % 2 + first];
     return out;
 }
 PN_INLINE pn_vi pn_vi_madd16(pn_vi acc, pn_vi a, pn_vi b) {
@@ -366,27 +369,17 @@ PN_INLINE pn_vi pn_vi_dot_scaled(const pn_vi codes[4], const int8_t *acts, const
     return acc;
 }
 
-typedef struct pn_vh {
-    int16_t s16[16];
-} pn_vh;
-PN_INLINE pn_vh pn_vh_expand(pn_vq bytes, int group) {
-    pn_vh out;
-    for (int i = 0; i < 16; i++) out.s16[i] = bytes.s8[group == 16 ? i : i / 2];
-    return out;
-}
-PN_INLINE pn_vi pn_vi_fold(pn_vi sums, pn_vh scales, const int16_t *act_sums) {
-    for (int i = 0; i < 8; i++) {
-        sums.s32[i] += sums.s32[i + 8];
-        sums.s32[i + 8] =
-            scales.s16[2 * i] * act_sums[2 * i] + scales.s16[2 * i + 1] * act_sums[2 * i + 1];
-    }
-    return sums;
-}
 PN_INLINE void pn_vi_sum_halves(const pn_vi v[8], int32_t out[16]) {
     for (int i = 0; i < 16; i++) {
         int32_t sum = 0;
         for (int j = 0; j < 8; j++) sum += v[i / 2].s32[i % 2 * 8 + j];
         out[i] = sum;
+    }
+}
+PN_INLINE void pn_vi_sum_lanes(const pn_vi v[16], int32_t out[16]) {
+    for (int i = 0; i < 16; i++) {
+        out[i] = 0;
+        for (int j = 0; j < 16; j++) out[i] += v[i].s32[j];
     }
 }
 PN_INLINE void pn_vi_transpose(pn_vi v[16]) {

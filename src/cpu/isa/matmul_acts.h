@@ -22,9 +22,9 @@
 typedef struct pn_act_group {
     int8_t q[256];
     int16_t sum_16[16]; /* of q over runs of 16 */
-    int32_t sum_32[8];
+    int16_t sum_32[8];
     float d;
-    float unused[15];
+    float unused[19];
 } pn_act_group;
 _Static_assert(sizeof(pn_act_group) == 384, "groups stay 64-byte aligned");
 

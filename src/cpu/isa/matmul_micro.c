@@ -79,30 +79,29 @@ PN_INLINE void add_group_32(const pn_tile *t, const pn_act_panel *p, int n_block
     }
 }
 
-PN_INLINE void add_columns(const pn_tile *tile, const pn_act_panel *panel, int32_t n_groups,
-                           int32_t last_subs, float *c, const pn_tile_kind kind, int first,
-                           const int n) {
-    for (int32_t g = 0; g < n_groups; g++) {
-        if (kind.is_256) {
-            add_group_256(&tile[g], &panel[g], c, kind, first, n);
-        } else {
-            const int n_blocks = g + 1 == n_groups ? last_subs : 8;
-            add_group_32(&tile[g], &panel[g], n_blocks, c, kind, first, n);
-        }
+PN_INLINE void add_columns(const pn_tile *tile, const pn_act_panel *panel, int n_blocks, float *c,
+                           const pn_tile_kind kind, int first, const int n) {
+    if (kind.is_256) {
+        add_group_256(tile, panel, c, kind, first, n);
+    } else {
+        add_group_32(tile, panel, n_blocks, c, kind, first, n);
     }
 }
 
-/* As many columns at once as the registers hold. */
+/* As many columns at once as the registers hold; a group of tile and panel (10 KB) stays in L1 meanwhile. */
 PN_INLINE void add_panel(const pn_tile *tile, const pn_act_panel *panel, int32_t n_groups,
                          int32_t last_subs, int32_t n_columns, float *c, const pn_tile_kind kind) {
-    if (PN_TILE_COLUMNS == 12 && n_columns > 8) {
-        add_columns(tile, panel, n_groups, last_subs, c, kind, 0, 12);
-    } else if (PN_TILE_COLUMNS == 12 && n_columns > 4) {
-        add_columns(tile, panel, n_groups, last_subs, c, kind, 0, 8);
-    } else {
-        const int step = PN_TILE_COLUMNS < 4 ? PN_TILE_COLUMNS : 4;
-        for (int first = 0; first < n_columns; first += step)
-            add_columns(tile, panel, n_groups, last_subs, c, kind, first, step);
+    for (int32_t g = 0; g < n_groups; g++) {
+        const int n_blocks = g + 1 == n_groups ? last_subs : 8;
+        if (PN_TILE_COLUMNS == 12 && n_columns > 8) {
+            add_columns(&tile[g], &panel[g], n_blocks, c, kind, 0, 12);
+        } else if (PN_TILE_COLUMNS == 12 && n_columns > 4) {
+            add_columns(&tile[g], &panel[g], n_blocks, c, kind, 0, 8);
+        } else {
+            const int step = PN_TILE_COLUMNS < 4 ? PN_TILE_COLUMNS : 4;
+            for (int first = 0; first < n_columns; first += step)
+                add_columns(&tile[g], &panel[g], n_blocks, c, kind, first, step);
+        }
     }
 }
 

@@ -36,7 +36,7 @@ static void quantize_group(const float *x, int32_t n, pn_act_group *g) {
         for (int j = 0; j < 16; j++) sum += g->q[16 * i + j];
         g->sum_16[i] = (int16_t)sum;
     }
-    for (int i = 0; i < 8; i++) g->sum_32[i] = g->sum_16[2 * i] + g->sum_16[2 * i + 1];
+    for (int i = 0; i < 8; i++) g->sum_32[i] = (int16_t)(g->sum_16[2 * i] + g->sum_16[2 * i + 1]);
 }
 
 static void put_into_panel(const pn_act_group *g, pn_act_panel *p, int32_t column) {
@@ -48,7 +48,7 @@ static void put_into_panel(const pn_act_group *g, pn_act_panel *p, int32_t colum
     }
     for (int i = 0; i < 16; i++) p->pair_16[i / 2][column][i % 2] = g->sum_16[i];
     for (int i = 0; i < 8; i++) {
-        p->pair_32[i / 2][column][i % 2] = (int16_t)g->sum_32[i];
+        p->pair_32[i / 2][column][i % 2] = g->sum_32[i];
         p->sum_32[i][column] = (float)g->sum_32[i];
     }
     p->d[column] = g->d;

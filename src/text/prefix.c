@@ -98,7 +98,8 @@ int32_t pn_prefix_longest(const pn_vocab *vocab, const char *text, size_t n) {
 
 static bool is_special(const pn_vocab *vocab, int32_t token) {
     const uint8_t type = vocab->types[token];
-    return type == PN_TOKEN_CONTROL || type == PN_TOKEN_USER_DEFINED || type == PN_TOKEN_UNKNOWN;
+    return type == PN_TOKEN_CONTROL || type == PN_TOKEN_USER_DEFINED || type == PN_TOKEN_UNKNOWN ||
+           (vocab->marks[token] & PN_MARK_SPECIAL);
 }
 
 puna_status pn_special_open(pn_vocab *vocab, puna_error *err) {

@@ -58,14 +58,14 @@ static puna_status all_text(pn_tokenizing *t, const char *text, size_t n, bool p
             continue;
         }
         size_t end = i;
-        while (end > start && (vocab->strip[token] & PN_STRIP_LEFT) && is_space(text[end - 1]))
+        while (end > start && (vocab->marks[token] & PN_MARK_STRIP_LEFT) && is_space(text[end - 1]))
             end--;
         const puna_status status = plain_text(t, text + start, end - start);
         if (status) return status;
         pn_emit(t, token);
         t->after_special = true;
         i += vocab->tokens[token].n;
-        while (i < n && (vocab->strip[token] & PN_STRIP_RIGHT) && is_space(text[i])) i++;
+        while (i < n && (vocab->marks[token] & PN_MARK_STRIP_RIGHT) && is_space(text[i])) i++;
         start = i;
     }
     return plain_text(t, text + start, n - start);

@@ -35,7 +35,9 @@ int32_t pn_byte_of_text(pn_vocab_text text) {
 
 /* ---- special and end tokens ------------------------------------------------------------------------------ */
 
-enum { MARK_END = 1, MARK_EOT = 2 };
+/* MARK_IF_SPECIAL: where the file calls it plain text, it neither ends nor is hidden ("</s>" is also a tag of HTML), but
+ * is found where special tokens are, except in the family whose own tokenizer does not. */
+enum { MARK_END = 1, MARK_EOT = 2, MARK_IF_SPECIAL = 4 };
 
 /* Texts of control tokens in the chat and infill formats of published models. Some files give these tokens the
  * type of plain text; they are control tokens all the same. */
@@ -62,7 +64,7 @@ static const struct {
     {"<|call|>", MARK_END},
     {"<|calls|>", MARK_END},
     {"<|flush|>", MARK_END},
-    {"</s>", MARK_END},
+    {"</s>", MARK_END | MARK_IF_SPECIAL},
     {"[EOS]", MARK_END},
     {"<eos>", MARK_END},
     {"[e~[", MARK_END},
@@ -72,6 +74,9 @@ static const struct {
     {"<fim_pad>", MARK_END},
     {"<|fim_repo|>", MARK_END},
     {"<|repo_name|>", MARK_END},
+    {"<reponame>", MARK_END},
+    {"<PAD>", MARK_END},
+    {"[PAD]", MARK_END},
     {"<fim-repo>", MARK_END},
     {"<|file_sep|>", MARK_END},
     {"<|fim_prefix|>", 0},
@@ -138,17 +143,12 @@ static void mark_end(pn_vocab *vocab, int32_t token) {
     if (token >= 0) vocab->ends[token] = 1;
 }
 
-/* Two families use a text of the list for something else than the end. */
-static void unmark_exceptions(pn_vocab *vocab) {
-    const int32_t end = id_of(vocab, "<|end|>"), s = id_of(vocab, "</s>");
+/* Where a token ends a turn or a call, <|end|> only ends a message. */
+static void unmark_message_end(pn_vocab *vocab) {
+    const int32_t end = id_of(vocab, "<|end|>");
     const bool calls = id_of(vocab, "<|call|>") >= 0 || id_of(vocab, "<|calls|>") >= 0;
     const bool ends = id_of(vocab, "<|return|>") >= 0 || id_of(vocab, "<|flush|>") >= 0;
-    const int32_t eos = vocab->special[PUNA_SPECIAL_EOS];
-    if (end >= 0 && calls && ends) vocab->ends[end] = 0; /* ends a message, not the turn */
-    if (s >= 0 && s != eos && id_of(vocab, "<|tool_response>") >= 0) {
-        vocab->ends[s] = 0; /* an HTML tag */
-        vocab->types[s] = PN_TOKEN_NORMAL;
-    }
+    if (end >= 0 && calls && ends) vocab->ends[end] = 0;
 }
 
 static void find_specials(pn_vocab *vocab, const pn_vocab_source *source) {
@@ -165,13 +165,17 @@ static void find_specials(pn_vocab *vocab, const pn_vocab_source *source) {
     for (size_t i = 0; i < sizeof markers / sizeof markers[0]; i++) {
         const int32_t id = id_of(vocab, markers[i].text);
         if (id < 0) continue;
+        if ((markers[i].flags & MARK_IF_SPECIAL) && vocab->types[id] == PN_TOKEN_NORMAL) {
+            if (id_of(vocab, "<|tool_response>") < 0) vocab->marks[id] = PN_MARK_SPECIAL;
+            continue;
+        }
         vocab->types[id] = PN_TOKEN_CONTROL;
         if (markers[i].flags & MARK_END) mark_end(vocab, id);
         if ((markers[i].flags & MARK_EOT) && special[PUNA_SPECIAL_EOT] < 0 &&
             id != special[PUNA_SPECIAL_EOS])
             special[PUNA_SPECIAL_EOT] = id;
     }
-    unmark_exceptions(vocab);
+    unmark_message_end(vocab);
     mark_end(vocab, special[PUNA_SPECIAL_EOS]);
     mark_end(vocab, special[PUNA_SPECIAL_EOT]);
     mark_end(vocab, checked_id(vocab, source->eom, "eom_token_id"));
@@ -198,17 +202,17 @@ static void find_strips(pn_vocab *vocab, const pn_vocab_source *source) {
     if (mask >= 0 &&
         (contains(source->architecture, "nomic-bert-moe") ||
          contains(source->architecture, "jina-bert-v3") || contains(source->pre, "jina-v2-")))
-        vocab->strip[mask] = PN_STRIP_LEFT;
+        vocab->marks[mask] |= PN_MARK_STRIP_LEFT;
     if (bert_mask >= 0 && contains(source->name, "modern-bert"))
-        vocab->strip[bert_mask] = PN_STRIP_LEFT;
+        vocab->marks[bert_mask] |= PN_MARK_STRIP_LEFT;
     if (!contains(source->name, "phi-3") && !contains(source->name, "phi3")) return;
     for (int32_t i = 0; i < vocab->n_tokens; i++)
         if (!pn_vocab_is_plain(vocab, i) || vocab->types[i] == PN_TOKEN_USER_DEFINED)
-            vocab->strip[i] = PN_STRIP_RIGHT;
+            vocab->marks[i] |= PN_MARK_STRIP_RIGHT;
     static const char *const kept[] = {"<unk>", "<s>", "<|endoftext|>"};
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
         const int32_t id = id_of(vocab, kept[i]);
-        if (id >= 0) vocab->strip[id] = 0;
+        if (id >= 0) vocab->marks[id] = 0;
     }
 }
 
@@ -245,9 +249,9 @@ static puna_status copy_tokens(pn_vocab *vocab, const pn_vocab_source *source, p
     vocab->tokens = pn_arena_calloc(&vocab->arena, count, sizeof *vocab->tokens);
     vocab->scores = pn_arena_calloc(&vocab->arena, count, sizeof *vocab->scores);
     vocab->types = pn_arena_calloc(&vocab->arena, count, 1);
-    vocab->strip = pn_arena_calloc(&vocab->arena, count, 1);
+    vocab->marks = pn_arena_calloc(&vocab->arena, count, 1);
     vocab->ends = pn_arena_calloc(&vocab->arena, count, 1);
-    if (!vocab->tokens || !vocab->scores || !vocab->types || !vocab->strip || !vocab->ends ||
+    if (!vocab->tokens || !vocab->scores || !vocab->types || !vocab->marks || !vocab->ends ||
         !pn_strmap_reserve(&vocab->ids, count))
         return pn_fail_nomem(err, count * 24, "the vocabulary");
     int32_t n_twice = 0;

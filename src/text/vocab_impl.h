@@ -22,7 +22,8 @@ typedef enum pn_vocab_model {
     PN_VOCAB_UGM
 } pn_vocab_model;
 
-enum { PN_STRIP_LEFT = 1, PN_STRIP_RIGHT = 2 };
+/* STRIP: white space beside the token is eaten. SPECIAL: found in text where special tokens are, though of normal type. */
+enum { PN_MARK_STRIP_LEFT = 1, PN_MARK_STRIP_RIGHT = 2, PN_MARK_SPECIAL = 4 };
 
 /* Tokens sorted by text. first[b] .. first[b+1]: those that begin with byte b. prefix.c */
 typedef struct pn_prefix_table {
@@ -41,7 +42,7 @@ struct pn_vocab {
     pn_vocab_text *tokens;
     float *scores;  /* 0 where the file has none; never NaN */
     uint8_t *types; /* PN_TOKEN_ */
-    uint8_t *strip; /* PN_STRIP_: white space eaten beside a special token */
+    uint8_t *marks; /* PN_MARK_ */
     uint8_t *ends;  /* 1: ends a generation */
     size_t max_token_bytes;
     pn_strmap ids;

@@ -26,6 +26,7 @@ static bool is_space(uint32_t c, utf8proc_category_t category) {
            (category >= UTF8PROC_CATEGORY_ZS && category <= UTF8PROC_CATEGORY_ZP);
 }
 
+/* Every category C: control, format, surrogate, private use, unassigned. */
 static bool is_dropped(uint32_t c, utf8proc_category_t category) {
     return c == 0xfffd || category == UTF8PROC_CATEGORY_CN ||
            (category >= UTF8PROC_CATEGORY_CC && category <= UTF8PROC_CATEGORY_CO);

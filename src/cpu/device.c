@@ -58,7 +58,7 @@ static pn_cpu_layout compute_layout(const pn_plan *plan, const pn_device_config 
 
 static void cpu_memory(const pn_plan *plan, const pn_device_config *config,
                        pn_device_memory *memory) {
-    const pn_cpu_layout l = compute_layout(plan, config, pn_kernels_get(pn_isa_best()));
+    const pn_cpu_layout l = compute_layout(plan, config, pn_kernels_best());
     *memory = (pn_device_memory){
         .kv_bytes = l.kv_bytes,
         .kv_bytes_per_page = l.page_bytes,
@@ -130,7 +130,7 @@ static puna_status cpu_open(const pn_plan *plan, const pn_device_config *config,
     if (!dev) return pn_fail_nomem(err, sizeof *dev, "the device");
     dev->plan = plan;
     dev->config = *config;
-    dev->kernels = pn_kernels_get(pn_isa_best());
+    dev->kernels = pn_kernels_best();
     dev->layout = compute_layout(plan, config, dev->kernels);
     const puna_status status = init_device(dev, err);
     if (status != PUNA_OK) {

@@ -14,3 +14,11 @@ const pn_kernels *pn_kernels_get(pn_isa isa) {
     default: return NULL;
     }
 }
+
+const pn_kernels *pn_kernels_best(void) {
+    for (pn_isa isa = pn_isa_best(); isa > PN_ISA_SCALAR; isa--) {
+        const pn_kernels *kernels = pn_kernels_get(isa);
+        if (kernels) return kernels;
+    }
+    return &pn_kernels_scalar;
+}

@@ -79,6 +79,7 @@ puna_status puna_engine_open(puna_model *model, const puna_engine_options *optio
         puna_engine_free(e);
         return status;
     }
+    pn_gguf_will_need(model->gguf);
     *engine = e;
     return PUNA_OK;
 }

@@ -3,7 +3,8 @@
 
 Both compute every position of the same tokens (llama.cpp's tokenization). KL is of puna's distribution from
 llama.cpp's, sum p log(p / q) over the whole vocabulary, in nats. As a measure of what rounding alone does, --self
-compares llama.cpp with itself, once without and once with flash attention.
+compares llama.cpp with itself, once without and once with flash attention; --exact measures both against
+tools/reference.py, which computes with the dequantized weights and rounds nothing.
 
     python tools/compare_logits.py --puna build/release/puna model.gguf [text.txt]
 
@@ -18,6 +19,9 @@ import tempfile
 import numpy as np
 
 from peer_golden import TEXT, Peer, log_softmax
+
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Tally:
@@ -42,13 +46,12 @@ class Tally:
                   f"max {max(self.gaps):.3g} logits")
 
 
-def puna_logits(o, ids, n_vocab, folder):
-    path = os.path.join(folder, "logits.f32")
-    command = [o.puna, "logits", "-m", o.model, "-c", str(len(ids)), "-t", str(o.threads), "--ids",
-               ",".join(map(str, ids)), "--all", path]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def logits_of(command, ids, n_vocab, path):
+    """Runs a program that writes float32 [n_ids, n_vocab] to path."""
+    done = subprocess.run([*command, "--ids", ",".join(map(str, ids)), "--all", path], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
-        sys.exit(f"puna logits: {done.stderr.strip()[-500:]}")
+        sys.exit(f"{command[0]}: {done.stderr.strip()[-500:]}")
     return np.memmap(path, np.float32, "r", shape=(len(ids), n_vocab))
 
 
@@ -60,6 +63,7 @@ def main():
     parser.add_argument("-n", type=int, default=1024, help="positions at most (1024)")
     parser.add_argument("-t", "--threads", type=int, default=2)
     parser.add_argument("--self", action="store_true", help="also llama.cpp against itself")
+    parser.add_argument("--exact", action="store_true", help="also both against exact arithmetic (slow)")
     o = parser.parse_args()
     with open(o.text, encoding="utf-8") as f:
         text = f.read()
@@ -67,11 +71,20 @@ def main():
     ids = peer.tokenize(text)[:o.n]
     print(f"{os.path.basename(o.model)}: {len(ids)} positions of {os.path.basename(o.text)}")
     with tempfile.TemporaryDirectory() as folder:
-        rows = puna_logits(o, ids, peer.n_vocab, folder)
-        tally = Tally()
-        for mine, theirs in zip(rows, peer.logits(ids)):
-            tally.add(theirs, mine)
-        tally.report("puna - llama.cpp")
+        puna = [o.puna, "logits", "-m", o.model, "-c", str(len(ids)), "-t", str(o.threads)]
+        exact = [sys.executable, os.path.join(HERE, "reference.py"), o.model, "--dtype", "float32"]
+        rows = logits_of(puna, ids, peer.n_vocab, os.path.join(folder, "puna.f32"))
+        true = logits_of(exact, ids, peer.n_vocab, os.path.join(folder, "exact.f32")) if o.exact else rows
+        both, mine, other = Tally(), Tally(), Tally()
+        for x, y, theirs in zip(rows, true, peer.logits(ids)):
+            both.add(theirs, x)
+            if o.exact:
+                mine.add(y, x)
+                other.add(y, theirs)
+        both.report("puna - llama.cpp")
+        if o.exact:
+            mine.report("puna - exact")
+            other.report("llama.cpp - exact")
     if o.self:
         again = Peer(o.model, o.n + 64, o.threads, flash_attention=1)
         peer.clear()

@@ -55,7 +55,8 @@ PN_INLINE pn_vi pn_codes_Q3_K(const uint8_t *p, int v) {
     return pn_vi_or(pn_vi_and(low, pn_vi_set1_8(3)), pn_vi_and(high, pn_vi_set1_8(4)));
 }
 
-/* Low nibbles of scales 0..7 and 8..15, then two bits at a time from the last four bytes; all less 32. */
+/* Low nibbles of scales 0..7 and 8..15, then two bits at a time from the last four bytes; all less
+ * 32. */
 PN_INLINE void pn_scales_Q3_K(const uint8_t *p, pn_vq *scales, pn_vq *minimums) {
     const uint8_t *s = ((const pn_q3_k_block *)p)->scales;
     const uint64_t low = pn_load_u64(s), nibbles = 0x0f0f0f0f0f0f0f0fu;

@@ -11,7 +11,8 @@
 #include "cpu/isa/isa_fns.h"
 #include "simd/simd.h"
 
-/* Weight rows by activation rows of a tile: the sums and one vector of each row fit the registers. */
+/* Weight rows by activation rows of a tile: the sums and a vector of each weight row fit the
+ * registers. */
 enum {
     TILE_W = PN_VF_REGS >= 32  ? 4
              : PN_VF_REGS >= 8 ? 2
@@ -118,8 +119,8 @@ PN_INLINE void multiply(const pn_format format, const pn_matmul *mm, act_rows ac
     const unsigned char *data =
         (const unsigned char *)w->data + (size_t)mm->expert * (size_t)w->n_out * w->row_bytes;
     int32_t o = o_begin;
-    /* Neighbouring rows read in step from memory are slower than one after another: a tile of weight
-     * rows pays only when each loaded weight is used more than once. */
+    /* Neighbouring rows read in step from memory are slower than one after another: a tile of
+     * weight rows pays only when each loaded weight is used more than once. */
     for (; n_rows > 1 && o + TILE_W <= o_end; o += TILE_W) {
         const weight_rows weights = {data + (size_t)o * w->row_bytes, w->row_bytes};
         multiply_all(format, TILE_W, &weights, acts, n_rows, out + o, mm->ld_out);

@@ -1,10 +1,12 @@
-/* test_formats_matmul.c: the matrix product of every tensor type, on every instruction set this CPU has.
+/* test_formats_matmul.c: the matrix product of every tensor type, on every instruction set this CPU
+ * has.
  *
- * Each case is computed three ways: by the kernels; in double precision from the decoded weights and the
- * activations as the kernels quantise them (within float rounding: a wrong code, scale or order of weights shows);
- * and in double precision from the activations as given (the error of the method). Then the bits must not depend
- * on the instruction set, on how many rows are multiplied at once, or on the unit. Weights end at a page that may
- * not be touched, as the last tensor of a mapped file does. */
+ * Each case is computed three ways: by the kernels; in double precision from the decoded weights
+ * and the activations as the kernels quantise them (within float rounding: a wrong code, scale or
+ * order of weights shows); and in double precision from the activations as given (the error of the
+ * method). Then the bits must not depend on the instruction set, on how many rows are multiplied at
+ * once, or on the unit. Weights end at a page that may not be touched, as the last tensor of a
+ * mapped file does. */
 #define _GNU_SOURCE
 #include "base/mem.h"
 #include "cpu/kernels.h"
@@ -37,8 +39,8 @@ static float random_normal(void) {
 
 /* ---- weights ---- */
 
-/* Bytes of the binary16 scales in a block, ended by -1, and their typical size, which grows with the range of the
- * codes so that weights are of size 1. */
+/* Bytes of the binary16 scales in a block, ended by -1, and their typical size: small where codes
+ * are large, so that weights are of size 1. */
 static const struct {
     pn_format format;
     int at[3];

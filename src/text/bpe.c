@@ -131,7 +131,7 @@ static puna_status add_merges(pn_vocab *vocab, const pn_vocab_source *source, pu
     return PUNA_OK;
 }
 
-static bool find_byte_symbols(pn_vocab *vocab) {
+static void find_byte_symbols(pn_vocab *vocab) {
     for (int b = 0; b < 256; b++) {
         char text[4];
         const size_t n = pn_byte_to_char((unsigned char)b, text);
@@ -139,7 +139,6 @@ static bool find_byte_symbols(pn_vocab *vocab) {
         const bool usable = id >= vocab->n_tokens || (id >= 0 && pn_vocab_is_plain(vocab, id));
         vocab->byte_ids[b] = usable ? id : -1;
     }
-    return true;
 }
 
 puna_status pn_bpe_open(pn_vocab *vocab, const pn_vocab_source *source,
@@ -153,7 +152,7 @@ puna_status pn_bpe_open(pn_vocab *vocab, const pn_vocab_source *source,
     bpe->whole_words = pretok->flags & PN_PRETOK_WHOLE_WORDS;
     puna_status status = pn_pretok_open(pretok, &bpe->pretok, err);
     if (!status) status = add_merges(vocab, source, err);
-    if (!status && vocab->byte_level) (void)find_byte_symbols(vocab);
+    if (!status && vocab->byte_level) find_byte_symbols(vocab);
     return status;
 }
 

@@ -33,25 +33,38 @@ static uint32_t rank_of(float score) {
     return ~ascending; /* +inf: 0x007fffff, -inf: 0xff800000: never PN_RANK_NONE */
 }
 
+static int32_t find_plain(const pn_tokenizing *t, size_t start, size_t n) {
+    const int32_t id = pn_strmap_get(&t->vocab->ids, t->buf.data + start, n);
+    return id >= 0 && pn_vocab_is_plain(t->vocab, id) ? id : -1;
+}
+
 static bool spm_pair(const void *ctx, const pn_symbol *left, const pn_symbol *right, uint32_t *rank,
                      int32_t *id) {
     const pn_tokenizing *t = ctx;
-    *id = pn_strmap_get(&t->vocab->ids, t->buf.data + left->start, (size_t)left->len + right->len);
-    if (*id < 0 || !pn_vocab_is_plain(t->vocab, *id)) return false;
-    *rank = rank_of(t->vocab->scores[*id]);
-    return true;
+    const size_t n = (size_t)left->len + right->len;
+    if (left->id < 0 || right->id < 0) {
+        *id = find_plain(t, left->start, n);
+    } else {
+        const uint32_t hash = (uint32_t)left->id * 2654435761u ^ (uint32_t)right->id * 2246822519u;
+        const uint32_t at = (hash >> 16) % PN_PAIR_SLOTS;
+        if (t->pairs->slots[at].left != left->id || t->pairs->slots[at].right != right->id) {
+            t->pairs->slots[at].left = left->id;
+            t->pairs->slots[at].right = right->id;
+            t->pairs->slots[at].merged = find_plain(t, left->start, n);
+        }
+        *id = t->pairs->slots[at].merged;
+    }
+    if (*id >= 0) *rank = rank_of(t->vocab->scores[*id]);
+    return *id >= 0;
 }
 
 /* Tokens of buf[start .. end). */
 static puna_status word(pn_tokenizing *t, size_t start, size_t end) {
-    const pn_vocab *vocab = t->vocab;
     const char *text = t->buf.data;
     pn_merge_clear(&t->merge);
     for (size_t i = start; i < end;) {
         const size_t len = pn_utf8_step(text + i, end - i);
-        int32_t id = pn_strmap_get(&vocab->ids, text + i, len);
-        if (id >= 0 && !pn_vocab_is_plain(vocab, id)) id = -1;
-        if (!pn_merge_add(&t->merge, i, len, id))
+        if (!pn_merge_add(&t->merge, i, len, find_plain(t, i, len)))
             return pn_fail_nomem(t->err, end - start, "tokenizing");
         i += len;
     }
@@ -85,6 +98,11 @@ static bool escape_spaces(pn_tokenizing *t, const char *text, size_t n) {
 }
 
 puna_status pn_spm_text(pn_tokenizing *t, const char *text, size_t n) {
+    if (!t->pairs) {
+        t->pairs = pn_alloc(sizeof *t->pairs);
+        if (!t->pairs) return pn_fail_nomem(t->err, sizeof *t->pairs, "tokenizing");
+        for (size_t i = 0; i < PN_PAIR_SLOTS; i++) t->pairs->slots[i].left = -1;
+    }
     if (!escape_spaces(t, text, n)) return pn_fail_nomem(t->err, n, "tokenizing");
     const char *buf = t->buf.data;
     size_t start = 0;

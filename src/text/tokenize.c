@@ -90,6 +90,7 @@ puna_status pn_vocab_tokenize(const pn_vocab *vocab, const char *text, size_t te
         pn_emit(&t, vocab->special[wpm ? PUNA_SPECIAL_SEP : PUNA_SPECIAL_EOS]);
     pn_buf_free(&t.buf);
     pn_merge_free(&t.merge);
+    pn_free(t.pairs);
     pn_pretok_work_free(&t.pieces);
     if (status) return status;
     if (t.n_tokens > INT32_MAX)

@@ -61,6 +61,15 @@ struct pn_vocab {
     pn_ugm *ugm;
 };
 
+/* SPM: what pairs of tokens merge to (-1: nothing), the most recent pair of each slot. Texts repeat their pairs, and a
+ * look-up by text costs a hash. */
+#define PN_PAIR_SLOTS 8192u
+typedef struct pn_pair_cache {
+    struct {
+        int32_t left, right, merged;
+    } slots[PN_PAIR_SLOTS];
+} pn_pair_cache;
+
 /* State of one tokenize call: output that counts beyond its capacity, and buffers. */
 typedef struct pn_tokenizing {
     const pn_vocab *vocab;
@@ -70,6 +79,7 @@ typedef struct pn_tokenizing {
     bool after_special; /* the text at hand begins the input or follows a special token */
     pn_buf buf;
     pn_merge merge;
+    pn_pair_cache *pairs;
     pn_pretok_work pieces;
     puna_error *err;
 } pn_tokenizing;

@@ -20,8 +20,10 @@ typedef struct pn_few_sums {
     size_t column_ints; /* ints of one row of activations */
     int32_t *ints;      /* [activation row][weight row][n_blocks] */
     uint32_t *heads;    /* [weight row][n_blocks]: d and dmin or m, as half floats */
-    uint32_t
-        *seconds; /* blocks of 256: [weight row][n_vecs] 8 or 16 minimums; without them, scales */
+    /* Blocks of 256: [weight row][n_vecs] 8 or 16 minimums; without minimums, scales. */
+    uint32_t *seconds;
+    /* Blocks of 32: bytes from a row of activations to its pair i % n_vecs, i < n_vecs + 8. */
+    int32_t *act_at;
 } pn_few_sums;
 
 #define PN_FEW_SLACK 64
@@ -46,12 +48,13 @@ PN_INLINE pn_few_sums pn_few_layout(int32_t n_in, const pn_unpack *f, int32_t n_
     s.ints = scratch;
     s.heads = (uint32_t *)scratch + s.column_ints * (size_t)n_rows;
     s.seconds = s.heads + s.column_ints;
+    s.act_at = (int32_t *)s.seconds; /* never both */
     return s;
 }
 /* Enough for every format: blocks of 32 have the most sums, and no seconds. */
 PN_INLINE size_t pn_few_scratch_bytes(int32_t n_in, int32_t n_rows) {
     const size_t ints = (size_t)((n_in + 63) / 64) * 2 * PN_TILE_ROWS + PN_FEW_SLACK;
-    return (ints * ((size_t)n_rows + 2)) * sizeof(int32_t);
+    return ints * ((size_t)n_rows + 2) * sizeof(int32_t);
 }
 
 PN_INLINE uint32_t pn_load_head(const uint8_t *block, const pn_unpack *f) {
@@ -125,26 +128,68 @@ PN_INLINE void pn_few_row_32(const uint8_t *row, const pn_unpack *f, const pn_ac
     }
 }
 
+/* Rows without a single last block are one run of pairs. Eight at a time, from pair i of the run and pair
+ * act_at[0] of a row of activations; only n of them exist. */
+PN_INLINE void pn_few_eight_pairs(const uint8_t *pair, const int32_t *act_at, int32_t i, int32_t n,
+                                  const pn_unpack *f, const pn_act_group *acts, int32_t n_groups,
+                                  const pn_few_sums *sums, int32_t n_cols) {
+    pn_vi codes[8], dots[8];
+    uint32_t *heads = sums->heads + 2 * (size_t)i;
+    PN_UNROLL
+    for (int k = 0; k < 8; k++) {
+        codes[k] = pn_vi_zero();
+        if (k >= n) continue;
+        const uint8_t *p = pair + 2 * k * f->block_bytes;
+        codes[k] = f->codes(p, 0);
+        heads[2 * k] = pn_load_head(p, f);
+        heads[2 * k + 1] = pn_load_head(p + f->block_bytes, f);
+    }
+    for (int32_t c = 0; c < n_cols; c++) {
+        const uint8_t *q = (const uint8_t *)(acts + c * n_groups)->q;
+        PN_UNROLL
+        for (int k = 0; k < 8; k++)
+            dots[k] = pn_vi_dot4(codes[k], pn_vi_load(q + act_at[k]), f->is_wide);
+        pn_vi_sum_halves(dots, sums->ints + sums->column_ints * (size_t)c + 2 * (size_t)i);
+    }
+}
+
+PN_INLINE void pn_few_pairs_32(const uint8_t *pair, int32_t n_pairs, const pn_unpack *f,
+                               const pn_act_group *acts, int32_t n_groups, const pn_few_sums *sums,
+                               int32_t n_cols) {
+    int32_t i = 0, at = 0;
+    for (; i + 8 <= n_pairs; i += 8, pair += 16 * f->block_bytes) {
+        pn_few_eight_pairs(pair, sums->act_at + at, i, 8, f, acts, n_groups, sums, n_cols);
+        for (at += 8; at >= sums->n_vecs;) at -= sums->n_vecs;
+    }
+    if (i < n_pairs)
+        pn_few_eight_pairs(pair, sums->act_at + at, i, n_pairs - i, f, acts, n_groups, sums,
+                           n_cols);
+}
+
 PN_INLINE void pn_few_stream(const pn_few_job *job, const pn_unpack *f, const uint8_t *rows,
                              int32_t n_rows, const pn_few_sums *sums, int32_t n_cols) {
-    const pn_act_group *acts = pn_acts_row(job->acts, 0);
+    const bool is_256 = f->block_weights == 256;
+    const pn_act_group *acts = pn_acts_row(job->acts, is_256, 0);
+    if (n_rows < PN_TILE_ROWS) { /* the float phase reads rows that do not exist */
+        const size_t ints = sums->column_ints * (size_t)n_cols;
+        memset(sums->ints, 0, ints * sizeof(int32_t));
+        memset(sums->heads, 0, sums->column_ints * sizeof(int32_t));
+        memset(sums->seconds, 0, (size_t)(PN_TILE_ROWS * sums->n_seconds) * sizeof(int32_t));
+    }
+    if (!is_256 && job->n_in % 64 == 0) {
+        pn_few_pairs_32(rows, n_rows * sums->n_vecs, f, acts, pn_n_groups(job->n_in), sums, n_cols);
+        return;
+    }
     pn_few_pending pending;
     pending.n = 0;
     for (int32_t r = 0; r < n_rows; r++, rows += job->row_bytes) {
-        if (f->block_weights == 256) {
+        if (is_256) {
             pn_few_row_256(rows, f, acts, sums, &pending, n_cols);
         } else {
             pn_few_row_32(rows, f, acts, job->n_in, sums, &pending, n_cols);
         }
     }
-    /* Rows that do not exist: the float phase reads them, so they are written. */
-    const size_t missing = (size_t)(PN_TILE_ROWS - n_rows) * sizeof(uint32_t);
-    if (missing != 0) {
-        memset(sums->heads + n_rows * sums->n_blocks, 0, missing * (size_t)sums->n_blocks);
-        memset(sums->seconds + n_rows * sums->n_seconds, 0, missing * (size_t)sums->n_seconds);
-    }
-    const bool is_256 = f->block_weights == 256;
-    while (pending.n % (is_256 ? 16 : 8) != 0 || pending.n < PN_TILE_ROWS * sums->n_vecs) {
+    while (pending.n % (is_256 ? 16 : 8) != 0) { /* of a tile with fewer rows */
         for (int32_t c = 0; c < n_cols; c++)
             pending.v[c][pending.n % (is_256 ? 16 : 8)] = pn_vi_zero();
         pn_few_advance(&pending, sums, n_cols, is_256);
@@ -177,13 +222,15 @@ PN_INLINE pn_vf pn_few_add_256(pn_vf acc, pn_vi isum, pn_vi head, const pn_vi *s
     return pn_vf_fma(pn_vf_neg(dmin), pn_vf_from_i32(second), acc);
 }
 
-PN_INLINE pn_vf pn_few_add_32(pn_vf s, pn_vi isum, pn_vi head, int32_t act_sum,
-                              const pn_unpack *f) {
-    const int32_t offset = f->is_wide ? PN_WIDE_BIAS : f->offset;
-    if (offset != 0) isum = pn_vi_sub32(isum, pn_vi_set1_32(offset * act_sum));
-    s = pn_vf_fma(pn_vf_half_low(head), pn_vf_from_i32(isum), s);
-    if (!f->has_minimum) return s;
-    return pn_vf_fma(pn_vf_half_high(head), pn_vf_set1((float)act_sum), s);
+/* Adds block `sub` (0..7) of a group. */
+PN_INLINE pn_vf pn_few_add_32(pn_vf acc, pn_vi isum, pn_vi head, const pn_act_group *act,
+                              int32_t sub, const pn_unpack *f) {
+    const int32_t offset = pn_few_offset(f);
+    if (offset != 0) isum = pn_vi_sub32(isum, pn_vi_set1_32(offset * act->sum_32[sub]));
+    const pn_vf d = pn_vf_mul(pn_vf_half_low(head), pn_vf_set1(act->d_32[sub]));
+    acc = pn_vf_fma(d, pn_vf_from_i32(isum), acc);
+    if (!f->has_minimum) return acc;
+    return pn_vf_fma(pn_vf_half_high(head), pn_vf_set1(act->offset[sub]), acc);
 }
 
 /* The outputs of 16 rows of weights; acc [activation row]. */
@@ -213,13 +260,10 @@ PN_INLINE void pn_few_floats_32(const pn_few_sums *sums, int32_t n_blocks, const
         pn_few_columns(sums->heads + b, sums->n_blocks, heads);
         for (int32_t c = 0; c < n_cols; c++) {
             pn_few_columns(sums->ints + sums->column_ints * (size_t)c + b, sums->n_blocks, ints);
-            for (int32_t h = b; h < b + 16 && h < n_blocks; h += 8) {
-                const int32_t n = n_blocks - h < 8 ? n_blocks - h : 8;
-                const pn_act_group *act = &acts[c * n_groups + h / 8];
-                pn_vf s = pn_vf_zero();
-                for (int32_t j = 0; j < n; j++)
-                    s = pn_few_add_32(s, ints[h - b + j], heads[h - b + j], act->sum_32[j], f);
-                acc[c] = pn_vf_fma(pn_vf_set1(act->d), s, acc[c]);
+            const int32_t n = n_blocks - b < 16 ? n_blocks - b : 16;
+            for (int32_t j = 0; j < n; j++) {
+                const pn_act_group *act = &acts[c * n_groups + (b + j) / 8];
+                acc[c] = pn_few_add_32(acc[c], ints[j], heads[j], act, (b + j) % 8, f);
             }
         }
     }
@@ -227,7 +271,7 @@ PN_INLINE void pn_few_floats_32(const pn_few_sums *sums, int32_t n_blocks, const
 
 PN_INLINE void pn_few_tile(const pn_few_job *job, const pn_unpack *f, const pn_few_sums *sums,
                            int32_t first, int32_t n_rows, int32_t n_cols) {
-    const pn_act_group *acts = pn_acts_row(job->acts, 0);
+    const pn_act_group *acts = pn_acts_row(job->acts, f->block_weights == 256, 0);
     pn_few_stream(job, f, job->rows + job->row_bytes * (size_t)first, n_rows, sums, n_cols);
     pn_vf acc[PN_FEW_ROWS];
     for (int32_t c = 0; c < n_cols; c++) acc[c] = pn_vf_zero();
@@ -246,6 +290,12 @@ PN_INLINE void pn_few_tile(const pn_few_job *job, const pn_unpack *f, const pn_f
 PN_INLINE void pn_few(const pn_few_job *job, const pn_unpack *f) {
     const int32_t n_cols = job->acts->n_rows;
     const pn_few_sums sums = pn_few_layout(job->n_in, f, n_cols, job->scratch);
+    if (f->block_weights == 32) {
+        for (int32_t i = 0; i < sums.n_vecs + 8; i++) {
+            const int32_t pair = i % sums.n_vecs;
+            sums.act_at[i] = pair / 4 * (int32_t)sizeof(pn_act_group) + pair % 4 * 64;
+        }
+    }
     for (int32_t first = 0; first < job->n_out; first += PN_TILE_ROWS) {
         const int32_t left = job->n_out - first;
         const int32_t n_rows = left < PN_TILE_ROWS ? left : PN_TILE_ROWS;

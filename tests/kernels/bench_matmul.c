@@ -89,16 +89,23 @@ typedef struct options {
 
 static void bench(const options *o, const pn_format_info *f, const pn_kernels *k) {
     const size_t row_bytes = (size_t)(o->n_in / f->block_weights) * (size_t)f->block_bytes;
-    const int64_t n_out = o->mbytes ? (int64_t)(((size_t)o->mbytes << 20) / row_bytes) : o->hot_rows;
+    const int64_t n_out =
+        o->mbytes ? (int64_t)(((size_t)o->mbytes << 20) / row_bytes) : o->hot_rows;
     unsigned char *bytes = pn_alloc_aligned(row_bytes * (size_t)n_out, 4096);
     for (size_t i = 0; i < row_bytes * (size_t)n_out; i++)
         bytes[i] = (unsigned char)(i * 2654435761u >> 13);
-    const pn_weight w = {.name = f->name, .format = f, .n_in = o->n_in, .n_out = n_out, .n_expert = 1,
-                         .row_bytes = row_bytes, .data = bytes};
+    const pn_weight w = {.name = f->name,
+                         .format = f,
+                         .n_in = o->n_in,
+                         .n_out = n_out,
+                         .n_expert = 1,
+                         .row_bytes = row_bytes,
+                         .data = bytes};
     float *x = pn_calloc((size_t)o->n_in * (size_t)o->rows, sizeof(float));
     for (int32_t i = 0; i < o->n_in * o->rows; i++) x[i] = (float)(i * 7919 % 1001 - 500) * 0.002f;
     float *out = pn_calloc((size_t)n_out * (size_t)o->rows, sizeof(float));
-    const pn_acts acts = {.n_in = o->n_in, .n_rows = o->rows,
+    const pn_acts acts = {.n_in = o->n_in,
+                          .n_rows = o->rows,
                           .data = pn_alloc_aligned(k->acts_bytes(o->n_in, o->rows), 64)};
     const pn_matmul mm = {.w = &w, .out = out, .ld_out = (size_t)n_out};
     const uint64_t p0 = __rdtsc();
@@ -122,7 +129,8 @@ static void bench(const options *o, const pn_format_info *f, const pn_kernels *k
         if (clocks < best_clocks) best_clocks = clocks;
     }
     const double macs = (double)o->n_in * (double)n_out * o->rows;
-    printf("%-7s %-7s k %5d rows %4d threads %d %s  %8.1f clk/256  %7.2f GB/s  %7.1f GMAC/s  %6.2f MAC/clk"
+    printf("%-7s %-7s k %5d rows %4d threads %d %s  %8.1f clk/256  %7.2f GB/s  %7.1f GMAC/s  %6.2f "
+           "MAC/clk"
            "  pack %.2f tsc\n",
            f->name, pn_isa_name(k->isa), (int)o->n_in, (int)o->rows, (int)o->threads,
            o->mbytes ? "DRAM" : "hot ", best_clocks * o->threads / (macs / 256),

@@ -53,7 +53,7 @@ typedef struct pn_kernels {
     pn_isa isa;
 
     /* ---- matmul (isa/matmul.c) ---- */
-    /* Bytes of activations for n_rows rows of n_in inputs, enough for every format. */
+    /* Bytes of activations for up to n_rows rows of n_in inputs, enough for every format. */
     size_t (*acts_bytes)(int32_t n_in, int32_t n_rows);
     /* Units of packing; unit u writes its share. x [n_rows][ld_x]; row_index (or NULL) picks rows
      * of x. needs: the weights that will meet these activations (up to three; layouts no one needs
@@ -61,7 +61,7 @@ typedef struct pn_kernels {
     int32_t (*pack_units)(const pn_acts *acts);
     void (*pack)(const pn_acts *acts, const float *x, size_t ld_x, const int32_t *row_index,
                  const pn_matmul *needs, int32_t n_needs, int32_t unit);
-    /* Per-thread scratch for one unit. */
+    /* Per-thread scratch for one unit, up to n_rows rows. */
     size_t (*matmul_scratch_bytes)(int32_t n_in, int32_t n_rows);
     int32_t (*matmul_units)(const pn_matmul *mm, int32_t n_rows);
     void (*matmul)(const pn_matmul *mm, const pn_acts *acts, int32_t unit, void *scratch);

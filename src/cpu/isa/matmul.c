@@ -34,7 +34,8 @@ typedef struct many_scratch {
 
 size_t PN_ISA_FN(pn_matmul_scratch_bytes)(int32_t n_in, int32_t n_rows) {
     if (n_rows <= PN_FEW_ROWS) return pn_few_scratch_bytes(n_in, n_rows);
-    return sizeof(many_scratch);
+    const size_t few = pn_few_scratch_bytes(n_in, PN_FEW_ROWS);
+    return few > sizeof(many_scratch) ? few : sizeof(many_scratch);
 }
 
 static void store_tile(const pn_matmul *mm, float (*c)[PN_PANEL_ROWS][PN_TILE_ROWS], int64_t first,
@@ -77,12 +78,13 @@ static void add_tile(const many_job *job, int32_t tile, int32_t first_group, int
                               .n_groups = n_groups,
                               .tiles = job->scratch->tiles};
     job->format->fill(&fill);
+    const bool is_256 = job->format->unpack->block_weights == 256;
     const int32_t blocks_left = (int32_t)(w->n_in / 32) - 8 * (first_group + n_groups - 1);
     for (int32_t p = 0; p < job->n_panels; p++) {
         const int32_t panel = job->first_panel + p;
         int32_t columns = job->acts->n_rows - panel * PN_PANEL_ROWS;
         if (columns > PN_PANEL_ROWS) columns = PN_PANEL_ROWS;
-        job->kernel(job->scratch->tiles, pn_acts_panel(job->acts, panel) + first_group, n_groups,
+        job->kernel(job->scratch->tiles, pn_acts_panel(job->acts, is_256, panel) + first_group, n_groups,
                     blocks_left < 8 ? blocks_left : 8, columns, job->scratch->c[tile][p][0]);
     }
 }

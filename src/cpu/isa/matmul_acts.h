@@ -1,13 +1,15 @@
 /* matmul_acts.h: activations as the matrix kernels read them.
  *
- * Inputs come in groups of 256; the last group of a row is filled up with zeros. A group carries one float scale:
- * x = d * q, d = max |x| / 127, q = x / d rounded to nearest even (-127..127). A group with a NaN or infinity gets
+ * Inputs come in groups of 256; the last group of a row is filled up with zeros. They are quantised in runs as long
+ * as the blocks of the weights they will meet: 256, or 32, whose finer scales keep more of the input. x = d * q,
+ * d = max |x| / 127 over the run, q = x / d rounded to nearest even (-127..127). A run with a NaN or infinity gets
  * d = NaN and q = 0, so every output it reaches is NaN.
  *
  * Two layouts, chosen by the number of rows alone:
  *   few rows    pn_act_group [row][group], read along with the weights of one row;
  *   many rows   pn_act_panel [12 rows][group], whose four consecutive inputs of a row are one 32-bit broadcast.
- * Float weights read a plain float32 copy [row][n_in], which lies in front. */
+ * Float weights read a plain float32 copy [row][n_in], which lies in front; then follow the groups or panels for
+ * blocks of 256, then those for blocks of 32. */
 #ifndef PN_CPU_MATMUL_ACTS_H
 #define PN_CPU_MATMUL_ACTS_H
 
@@ -23,17 +25,22 @@ typedef struct pn_act_group {
     int8_t q[256];
     int16_t sum_16[16]; /* of q over runs of 16 */
     int16_t sum_32[8];
-    float d;
-    float unused[19];
+    float d;         /* blocks of 256 */
+    float d_32[8];   /* blocks of 32 */
+    float offset[8]; /* blocks of 32: d_32 * sum_32, what the weights' m is multiplied by */
+    float unused[3];
 } pn_act_group;
 _Static_assert(sizeof(pn_act_group) == 384, "groups stay 64-byte aligned");
 
 typedef struct pn_act_panel {
     uint8_t q[64][PN_PANEL_ROWS][4];      /* + PN_PANEL_BIAS */
-    int16_t pair_16[8][PN_PANEL_ROWS][2]; /* sums of runs of 16, two neighbours together */
-    int16_t pair_32[4][PN_PANEL_ROWS][2]; /* of runs of 32 */
-    float sum_32[8][PN_PANEL_ROWS];
-    float d[PN_PANEL_ROWS];
+    int16_t pair_32[4][PN_PANEL_ROWS][2]; /* sums of runs of 32, two neighbours together */
+    union {
+        int16_t pair_16[8][PN_PANEL_ROWS][2]; /* blocks of 256: of runs of 16 */
+        float d_32[8][PN_PANEL_ROWS];         /* blocks of 32 */
+    };
+    float offset[8][PN_PANEL_ROWS]; /* blocks of 32 */
+    float d[PN_PANEL_ROWS];         /* blocks of 256 */
     float unused[4];
 } pn_act_panel;
 _Static_assert(sizeof(pn_act_panel) == 4096, "panels stay 64-byte aligned");
@@ -50,16 +57,25 @@ PN_INLINE size_t pn_acts_float_bytes(int32_t n_in, int32_t n_rows) {
 PN_INLINE float *pn_acts_floats(const pn_acts *acts) {
     return (float *)(void *)acts->data;
 }
-PN_INLINE void *pn_acts_ints(const pn_acts *acts) {
-    return acts->data + pn_acts_float_bytes(acts->n_in, acts->n_rows);
+/* Bytes of the groups or panels for one length of blocks. */
+PN_INLINE size_t pn_acts_int_bytes(int32_t n_in, int32_t n_rows) {
+    const size_t groups = (size_t)pn_n_groups(n_in);
+    return n_rows <= PN_FEW_ROWS ? (size_t)n_rows * groups * sizeof(pn_act_group)
+                                 : (size_t)pn_n_panels(n_rows) * groups * sizeof(pn_act_panel);
+}
+PN_INLINE void *pn_acts_ints(const pn_acts *acts, bool is_256) {
+    return acts->data + pn_acts_float_bytes(acts->n_in, acts->n_rows) +
+           (is_256 ? 0 : pn_acts_int_bytes(acts->n_in, acts->n_rows));
 }
 /* Groups of one row, n_rows <= PN_FEW_ROWS. */
-PN_INLINE pn_act_group *pn_acts_row(const pn_acts *acts, int32_t row) {
-    return (pn_act_group *)pn_acts_ints(acts) + (size_t)row * (size_t)pn_n_groups(acts->n_in);
+PN_INLINE pn_act_group *pn_acts_row(const pn_acts *acts, bool is_256, int32_t row) {
+    return (pn_act_group *)pn_acts_ints(acts, is_256) +
+           (size_t)row * (size_t)pn_n_groups(acts->n_in);
 }
 /* Groups of one panel, n_rows > PN_FEW_ROWS. */
-PN_INLINE pn_act_panel *pn_acts_panel(const pn_acts *acts, int32_t panel) {
-    return (pn_act_panel *)pn_acts_ints(acts) + (size_t)panel * (size_t)pn_n_groups(acts->n_in);
+PN_INLINE pn_act_panel *pn_acts_panel(const pn_acts *acts, bool is_256, int32_t panel) {
+    return (pn_act_panel *)pn_acts_ints(acts, is_256) +
+           (size_t)panel * (size_t)pn_n_groups(acts->n_in);
 }
 
 #endif

@@ -2,20 +2,15 @@
 #include "cpu/isa/matmul_acts.h"
 
 size_t PN_ISA_FN(pn_acts_bytes)(int32_t n_in, int32_t n_rows) {
-    const size_t groups = (size_t)pn_n_groups(n_in);
-    const size_t ints = n_rows <= PN_FEW_ROWS
-                            ? (size_t)n_rows * groups * sizeof(pn_act_group)
-                            : (size_t)pn_n_panels(n_rows) * groups * sizeof(pn_act_panel);
-    return pn_acts_float_bytes(n_in, n_rows) + ints;
+    return pn_acts_float_bytes(n_in, n_rows) + 2 * pn_acts_int_bytes(n_in, n_rows);
 }
 
 int32_t PN_ISA_FN(pn_pack_units)(const pn_acts *acts) {
     return acts->n_rows <= PN_FEW_ROWS ? acts->n_rows : pn_n_panels(acts->n_rows);
 }
 
-/* One group of n inputs (a multiple of 16) from x. */
-static void quantize_group(const float *x, int32_t n, pn_act_group *g) {
-    memset(g, 0, sizeof *g);
+/* q = n inputs x (a multiple of 16) divided by their common scale, which is returned. */
+static float quantize_run(const float *x, int32_t n, int8_t *q) {
     pn_vi max_bits = pn_vi_zero();
     for (int32_t i = 0; i < n; i += 16) max_bits = pn_vi_max_abs_bits(max_bits, pn_vf_load(x + i));
     const int32_t bits = pn_vi_max_lanes(max_bits);
@@ -23,33 +18,51 @@ static void quantize_group(const float *x, int32_t n, pn_act_group *g) {
     memcpy(&max, &bits, sizeof max);
     if (bits >= 0x7f800000) { /* NaN or infinity */
         const int32_t nan_bits = 0x7fc00000;
-        memcpy(&g->d, &nan_bits, sizeof g->d);
-        return;
+        memcpy(&max, &nan_bits, sizeof max);
+        return max;
     }
-    if (max < 0x1p-100f) return; /* 127 / max stays finite */
-    g->d = max / 127.0f;
+    if (max < 0x1p-100f) return 0.0f; /* 127 / max stays finite */
     const pn_vf inverse = pn_vf_set1(127.0f / max);
     for (int32_t i = 0; i < n; i += 16)
-        pn_vf_store_s8(g->q + i, pn_vf_mul(pn_vf_load(x + i), inverse));
+        pn_vf_store_s8(q + i, pn_vf_mul(pn_vf_load(x + i), inverse));
+    return max / 127.0f;
+}
+
+/* One group of n inputs (a multiple of 16) from x, for weights in blocks of 256 or 32. */
+static void quantize_group(const float *x, int32_t n, bool is_256, pn_act_group *g) {
+    memset(g, 0, sizeof *g);
+    if (is_256) {
+        g->d = quantize_run(x, n, g->q);
+    } else {
+        for (int32_t i = 0; i < n; i += 32)
+            g->d_32[i / 32] = quantize_run(x + i, n - i < 32 ? n - i : 32, g->q + i);
+    }
     for (int i = 0; i < 16; i++) {
         int32_t sum = 0;
         for (int j = 0; j < 16; j++) sum += g->q[16 * i + j];
         g->sum_16[i] = (int16_t)sum;
     }
-    for (int i = 0; i < 8; i++) g->sum_32[i] = (int16_t)(g->sum_16[2 * i] + g->sum_16[2 * i + 1]);
+    for (int i = 0; i < 8; i++) {
+        g->sum_32[i] = (int16_t)(g->sum_16[2 * i] + g->sum_16[2 * i + 1]);
+        g->offset[i] = g->d_32[i] * (float)g->sum_32[i];
+    }
 }
 
-static void put_into_panel(const pn_act_group *g, pn_act_panel *p, int32_t column) {
+static void put_into_panel(const pn_act_group *g, bool is_256, pn_act_panel *p, int32_t column) {
     for (int k = 0; k < 64; k++) {
         uint32_t q;
         memcpy(&q, g->q + 4 * k, sizeof q);
         q ^= PN_PANEL_BIAS * 0x01010101u; /* adding 128 to a signed byte flips its highest bit */
         memcpy(p->q[k][column], &q, sizeof q);
     }
-    for (int i = 0; i < 16; i++) p->pair_16[i / 2][column][i % 2] = g->sum_16[i];
     for (int i = 0; i < 8; i++) {
         p->pair_32[i / 2][column][i % 2] = g->sum_32[i];
-        p->sum_32[i][column] = (float)g->sum_32[i];
+        if (is_256) {
+            for (int j = 0; j < 2; j++) p->pair_16[i][column][j] = g->sum_16[2 * i + j];
+        } else {
+            p->d_32[i][column] = g->d_32[i];
+        }
+        p->offset[i][column] = g->offset[i];
     }
     p->d[column] = g->d;
 }
@@ -58,40 +71,43 @@ static bool is_float(pn_format format) {
     return format == PN_FMT_F32 || format == PN_FMT_F16 || format == PN_FMT_BF16;
 }
 
-static void pack_row_ints(const pn_acts *acts, const float *x, int32_t row) {
+static void pack_row_ints(const pn_acts *acts, bool is_256, const float *x, int32_t row) {
     const int32_t n_groups = pn_n_groups(acts->n_in);
     for (int32_t g = 0; g < n_groups; g++) {
         const int32_t at = g * PN_GROUP;
         const int32_t n = acts->n_in - at < PN_GROUP ? acts->n_in - at : PN_GROUP;
         if (acts->n_rows <= PN_FEW_ROWS) {
-            quantize_group(x + at, n, &pn_acts_row(acts, row)[g]);
+            quantize_group(x + at, n, is_256, &pn_acts_row(acts, is_256, row)[g]);
         } else {
             pn_act_group group;
-            quantize_group(x + at, n, &group);
-            put_into_panel(&group, &pn_acts_panel(acts, row / PN_PANEL_ROWS)[g],
+            quantize_group(x + at, n, is_256, &group);
+            put_into_panel(&group, is_256, &pn_acts_panel(acts, is_256, row / PN_PANEL_ROWS)[g],
                            row % PN_PANEL_ROWS);
         }
     }
 }
 
 /* Columns of the last panel that have no row. */
-static void clear_panel_tail(const pn_acts *acts, int32_t panel) {
+static void clear_panel_tail(const pn_acts *acts, bool is_256, int32_t panel) {
     const pn_act_group zero = {.d = 0.0f};
     const int32_t n_groups = pn_n_groups(acts->n_in);
     for (int32_t row = acts->n_rows; row < (panel + 1) * PN_PANEL_ROWS; row++) {
         for (int32_t g = 0; g < n_groups; g++)
-            put_into_panel(&zero, &pn_acts_panel(acts, panel)[g], row % PN_PANEL_ROWS);
+            put_into_panel(&zero, is_256, &pn_acts_panel(acts, is_256, panel)[g],
+                           row % PN_PANEL_ROWS);
     }
 }
 
 void PN_ISA_FN(pn_pack)(const pn_acts *acts, const float *x, size_t ld_x, const int32_t *row_index,
                         const pn_matmul *needs, int32_t n_needs, int32_t unit) {
-    bool floats = false, ints = false;
+    bool floats = false, ints[2] = {false, false}; /* for blocks of 32, of 256 */
     for (int32_t i = 0; i < n_needs; i++) {
-        if (is_float(needs[i].w->format->id))
+        const pn_format_info *format = needs[i].w->format;
+        if (is_float(format->id)) {
             floats = true;
-        else
-            ints = true;
+        } else {
+            ints[format->block_weights == 256] = true;
+        }
     }
     const bool few = acts->n_rows <= PN_FEW_ROWS;
     const int32_t first = few ? unit : unit * PN_PANEL_ROWS;
@@ -102,7 +118,9 @@ void PN_ISA_FN(pn_pack)(const pn_acts *acts, const float *x, size_t ld_x, const 
         if (floats)
             memcpy(pn_acts_floats(acts) + (size_t)row * (size_t)acts->n_in, from,
                    (size_t)acts->n_in * sizeof(float));
-        if (ints) pack_row_ints(acts, from, row);
+        for (int k = 0; k < 2; k++)
+            if (ints[k]) pack_row_ints(acts, k == 1, from, row);
     }
-    if (ints && !few) clear_panel_tail(acts, unit);
+    for (int k = 0; k < 2; k++)
+        if (ints[k] && !few) clear_panel_tail(acts, k == 1, unit);
 }

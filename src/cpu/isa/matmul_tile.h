@@ -1,14 +1,12 @@
 /* matmul_tile.h: 16 rows of weights unpacked for many rows of activations, and the rule of the float sums.
  *
  * The rule, the same for few and many rows, on every instruction set (isum, msum: exact integers; d_a: the scale of
- * the group's activations; float operations round once, in the order written):
+ * the block's activations; float operations round once, in the order written), for the blocks of a row in order:
  *   blocks of 256   acc = fma(d * d_a, isum, acc)                 isum = sum of scale * (code - offset) * q
  *                   acc = fma(-(dmin * d_a), msum, acc)           msum = sum of minimum * q
- *   blocks of 32    s = 0; for the blocks of a group in order:
- *                       s = fma(d, isum, s)                       isum = sum of (code - offset) * q
- *                       s = fma(m, msum, s)                       msum = sum of q
- *                   acc = fma(d_a, s, acc)
- * over the groups in order from acc = 0, at last out = acc + bias. */
+ *   blocks of 32    acc = fma(d * d_a, isum, acc)                 isum = sum of (code - offset) * q
+ *                   acc = fma(m, d_a * msum, acc)                 msum = sum of q
+ * from acc = 0, at last out = acc + bias. */
 #ifndef PN_CPU_MATMUL_TILE_H
 #define PN_CPU_MATMUL_TILE_H
 

@@ -157,13 +157,13 @@ static void multiply(const pn_kernels *k, product *p, int32_t n_rows, bool backw
             assert_true(out[(size_t)r * p->mm.ld_out + o] == -12345.0f);
 }
 
-/* The activations that meet integer codes: 127 steps per group of 256. */
-static void quantize(const float *x, float *out, int32_t n) {
-    for (int32_t g = 0; g < n; g += 256) {
-        const int32_t end = g + 256 < n ? g + 256 : n;
+/* The activations that meet integer codes: 127 steps for every run as long as a block of weights. */
+static void quantize(const float *x, float *out, int32_t n, int32_t run) {
+    for (int32_t g = 0; g < n; g += run) {
         float max = 0;
-        for (int32_t i = g; i < end; i++) max = fmaxf(max, fabsf(x[i]));
-        for (int32_t i = g; i < end; i++) out[i] = rintf(x[i] * (127.0f / max)) * (max / 127.0f);
+        for (int32_t i = g; i < g + run; i++) max = fmaxf(max, fabsf(x[i]));
+        for (int32_t i = g; i < g + run; i++)
+            out[i] = rintf(x[i] * (127.0f / max)) * (max / 127.0f);
     }
 }
 
@@ -175,7 +175,8 @@ static void check_values(const product *p, int32_t n_rows, const float *out) {
     for (int32_t r = 0; r < n_rows; r++) {
         const float *x = p->x + (size_t)(p->row_index ? p->row_index[r] : r) * (size_t)n_in;
         memcpy(steps, x, (size_t)n_in * sizeof *x);
-        if (p->w.format->block_weights > 1) quantize(x, steps, n_in);
+        const int32_t run = p->w.format->block_weights;
+        if (run > 1) quantize(x, steps, n_in, run);
         for (int32_t o = 0; o < p->w.n_out; o++) {
             const float *w = p->decoded + (size_t)o * (size_t)n_in;
             double exact = 0, stepped = p->mm.bias ? p->mm.bias[o] : 0, size = fabs(stepped);

@@ -223,14 +223,14 @@ PN_INLINE pn_vf pn_few_add_256(pn_vf acc, pn_vi isum, pn_vi head, const pn_vi *s
 }
 
 /* Adds block `sub` (0..7) of a group. */
-PN_INLINE pn_vf pn_few_add_32(pn_vf acc, pn_vi isum, pn_vi head, const pn_act_group *act,
-                              int32_t sub, const pn_unpack *f) {
+PN_INLINE pn_vf pn_few_add_32(pn_vf s, pn_vi isum, pn_vi head, const pn_act_group *act, int32_t sub,
+                              const pn_unpack *f) {
     const int32_t offset = pn_few_offset(f);
     if (offset != 0) isum = pn_vi_sub32(isum, pn_vi_set1_32(offset * act->sum_32[sub]));
     const pn_vf d = pn_vf_mul(pn_vf_half_low(head), pn_vf_set1(act->d_32[sub]));
-    acc = pn_vf_fma(d, pn_vf_from_i32(isum), acc);
-    if (!f->has_minimum) return acc;
-    return pn_vf_fma(pn_vf_half_high(head), pn_vf_set1(act->offset[sub]), acc);
+    s = pn_vf_fma(d, pn_vf_from_i32(isum), s);
+    if (!f->has_minimum) return s;
+    return pn_vf_fma(pn_vf_half_high(head), pn_vf_set1(act->offset[sub]), s);
 }
 
 /* The outputs of 16 rows of weights; acc [activation row]. */
@@ -260,10 +260,13 @@ PN_INLINE void pn_few_floats_32(const pn_few_sums *sums, int32_t n_blocks, const
         pn_few_columns(sums->heads + b, sums->n_blocks, heads);
         for (int32_t c = 0; c < n_cols; c++) {
             pn_few_columns(sums->ints + sums->column_ints * (size_t)c + b, sums->n_blocks, ints);
-            const int32_t n = n_blocks - b < 16 ? n_blocks - b : 16;
-            for (int32_t j = 0; j < n; j++) {
-                const pn_act_group *act = &acts[c * n_groups + (b + j) / 8];
-                acc[c] = pn_few_add_32(acc[c], ints[j], heads[j], act, (b + j) % 8, f);
+            for (int32_t h = 0; h < 16 && b + h < n_blocks; h += 8) {
+                const int32_t left = n_blocks - b - h, n = left < 8 ? left : 8;
+                const pn_act_group *act = &acts[c * n_groups + (b + h) / 8];
+                pn_vf s = pn_vf_zero();
+                for (int32_t j = 0; j < n; j++)
+                    s = pn_few_add_32(s, ints[h + j], heads[h + j], act, j, f);
+                acc[c] = pn_vf_add(acc[c], s);
             }
         }
     }

@@ -57,7 +57,7 @@ PN_INLINE void add_group_32(const pn_tile *t, const pn_act_panel *p, int n_block
     pn_vf sums[PN_TILE_COLUMNS];
     pn_vi dots[PN_TILE_COLUMNS];
     PN_UNROLL
-    for (int c = 0; c < n; c++) sums[c] = pn_vf_load(c_out + 16 * (first + c));
+    for (int c = 0; c < n; c++) sums[c] = pn_vf_zero();
     for (int b = 0; b < n_blocks; b++) {
         const pn_vi bias = pn_vi_load(t->bias[b]);
         PN_UNROLL
@@ -75,7 +75,10 @@ PN_INLINE void add_group_32(const pn_tile *t, const pn_act_panel *p, int n_block
             sums[c] = pn_vf_fma(m, pn_vf_set1(p->offset[b][first + c]), sums[c]);
     }
     PN_UNROLL
-    for (int c = 0; c < n; c++) pn_vf_store(c_out + 16 * (first + c), sums[c]);
+    for (int c = 0; c < n; c++) {
+        const pn_vf acc = pn_vf_load(c_out + 16 * (first + c));
+        pn_vf_store(c_out + 16 * (first + c), pn_vf_add(acc, sums[c]));
+    }
 }
 
 PN_INLINE void add_columns(const pn_tile *tile, const pn_act_panel *panel, int n_blocks, float *c,

@@ -4,8 +4,10 @@
  * the block's activations; float operations round once, in the order written), for the blocks of a row in order:
  *   blocks of 256   acc = fma(d * d_a, isum, acc)                 isum = sum of scale * (code - offset) * q
  *                   acc = fma(-(dmin * d_a), msum, acc)           msum = sum of minimum * q
- *   blocks of 32    acc = fma(d * d_a, isum, acc)                 isum = sum of (code - offset) * q
- *                   acc = fma(m, d_a * msum, acc)                 msum = sum of q
+ *   blocks of 32    s = 0 for every group; for its blocks:
+ *                       s = fma(d * d_a, isum, s)                 isum = sum of (code - offset) * q
+ *                       s = fma(m, d_a * msum, s)                 msum = sum of q
+ *                   acc = acc + s: groups do not wait for each other
  * from acc = 0, at last out = acc + bias. */
 #ifndef PN_CPU_MATMUL_TILE_H
 #define PN_CPU_MATMUL_TILE_H

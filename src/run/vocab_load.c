@@ -30,6 +30,14 @@ static puna_status get_names(const pn_gguf *gguf, pn_vocab_source *source, puna_
     PN_TRY(pn_gguf_get_string(gguf, KEY("pre"), &pre, NULL, err));
     source->model = (pn_vocab_text){model.data, model.n};
     source->pre = (pn_vocab_text){pre.data, pre.n};
+    /* only ever looked at to know a file by, so another type is no fault of the tokenizer */
+    const pn_gguf_kv *architecture = pn_gguf_find(gguf, "general.architecture");
+    const pn_gguf_kv *name = pn_gguf_find(gguf, "general.name");
+    if (architecture && architecture->type == PN_GGUF_STRING)
+        source->architecture =
+            (pn_vocab_text){architecture->value.str.data, architecture->value.str.n};
+    if (name && name->type == PN_GGUF_STRING)
+        source->name = (pn_vocab_text){name->value.str.data, name->value.str.n};
     return PUNA_OK;
 }
 
@@ -130,6 +138,11 @@ static puna_status get_flags(const pn_gguf *gguf, pn_vocab_source *source, puna_
         PN_TRY(pn_gguf_get_bool(gguf, flags[i].key, &value, &found, err));
         *flags[i].flag = found ? value : -1;
     }
+    bool lowercase = true, strip_accents = true;
+    PN_TRY(pn_gguf_get_bool(gguf, KEY("normalizer.lowercase"), &lowercase, NULL, err));
+    PN_TRY(pn_gguf_get_bool(gguf, KEY("normalizer.strip_accents"), &strip_accents, NULL, err));
+    source->keep_case = !lowercase;
+    source->keep_accents = !strip_accents;
     return PUNA_OK;
 }
 

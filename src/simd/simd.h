@@ -58,7 +58,7 @@
  *   pn_vf_fma(a, b, c)                     a * b + c, one rounding
  *   pn_vf_abs(a) pn_vf_neg(a)
  *   pn_vf_round(a)                         nearest integer, ties to even, |a| < 2^22
- *   pn_vf_scale2(a, n)                     a * 2^n for integer lanes n (as floats) within -126..127
+ *   pn_vf_scale2(a, n)                     a * 2^n for integer lanes n (as floats) within -127..127
  *   pn_vf_first_n(a, b, n)                 lanes i < n of a, the others of b
  *   pn_vf_sum(a)                           8 sums a[i] + a[i + 8], then 4, 2, 1: always that tree
  *   pn_vf_max_lanes(a)                     largest lane (no NaN)

@@ -39,14 +39,14 @@ typedef struct pn_vocab_source {
     bool has_merges;
     const unsigned char *charsmap; /* tokenizer.ggml.precompiled_charsmap (t5 only), or NULL */
     size_t charsmap_bytes;
-    int64_t bos, eos, eot, eom, unk, sep, pad, cls,
-        mask; /* out-of-range ids are ignored with a logged warning */
+    /* Ids outside the vocabulary are ignored with a logged warning. */
+    int64_t bos, eos, eot, eom, unk, sep, pad, cls, mask;
     int32_t add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces;
-    pn_vocab_text architecture,
-        name; /* general.architecture, general.name: a few published files are known to
-                                       * strip spaces beside special tokens, which no key says */
-    bool keep_case,
-        keep_accents; /* bert only: tokenizer.ggml.normalizer.{lowercase,strip_accents} is false */
+    /* general.architecture, general.name: a few published files are known to strip spaces beside
+     * special tokens, which no key says. */
+    pn_vocab_text architecture, name;
+    /* bert only: tokenizer.ggml.normalizer.{lowercase,strip_accents} is false. */
+    bool keep_case, keep_accents;
 } pn_vocab_source;
 
 typedef struct pn_vocab pn_vocab;

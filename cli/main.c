@@ -90,7 +90,7 @@ static int run_command(const command *cmd, int argc, char **argv) {
         status = help(cmd->name);
     } else if (status == STATUS_DONE) {
         print_setup(o.quiet, o.verbose);
-        session_catch_interrupt();
+        session_catch_signals();
         status = cmd->run(&o);
     }
     options_free(&o);

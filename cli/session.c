@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli_print.h"
 
@@ -22,13 +23,25 @@ static void on_interrupt(int signal_number) {
     if (running_engine) puna_engine_cancel(running_engine);
 }
 
-void session_catch_interrupt(void) {
+/* A mapped page that is no longer there: somebody cut or replaced the model file. Nothing can be mended here. */
+static void on_lost_page(int signal_number) {
+    static const char message[] =
+        "puna: the model file changed or could not be read while in use: start again, "
+        "or use --no-mmap\n";
+    (void)signal_number;
+    if (write(STDERR_FILENO, message, sizeof message - 1) < 0) _exit(STATUS_FAILED);
+    _exit(STATUS_FAILED);
+}
+
+void session_catch_signals(void) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_interrupt;
     action.sa_flags = (int)SA_RESETHAND; /* the second one ends the program at once */
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
+    action.sa_handler = on_lost_page;
+    sigaction(SIGBUS, &action, NULL);
 }
 
 bool session_interrupted(void) {

@@ -26,8 +26,9 @@ void session_close(session *s);
 /* The engine options that the command line asks for. */
 void session_engine_options(puna_engine_options *engine_options, const options *o);
 
-/* Ctrl-C: asks the engine to stop; a second one ends the program. */
-void session_catch_interrupt(void);
+/* Ctrl-C asks the engine to stop; a second one ends the program. A model file that is cut while it is mapped ends
+ * it with a message. */
+void session_catch_signals(void);
 bool session_interrupted(void);
 
 typedef struct tokens {

@@ -2,24 +2,11 @@
  * kernels, and the exact conversions between binary16 and binary32. */
 #include "fmt/fmt.h"
 
-#include "fmt/bf16.h"
-#include "fmt/f16.h"
-#include "fmt/f32.h"
-#include "fmt/iq4_nl.h"
-#include "fmt/iq4_xs.h"
-#include "fmt/q2_k.h"
-#include "fmt/q3_k.h"
-#include "fmt/q4_0.h"
-#include "fmt/q4_1.h"
-#include "fmt/q4_k.h"
-#include "fmt/q5_0.h"
-#include "fmt/q5_1.h"
-#include "fmt/q5_k.h"
-#include "fmt/q6_k.h"
-#include "fmt/q8_0.h"
+#include "fmt/formats.h"
 #include "simd/simd.h"
 
-#define KERNELS(name)    true, pn_decode_##name
+#define CODES(name)      true, pn_decode_##name
+#define FLOATS(name)     true, pn_decode_##name
 #define NO_KERNELS(name) false, NULL
 #define FORMAT(name, id, block_weights, block_bytes, kernels)                                      \
     {#name, PN_FMT_##name, block_weights, block_bytes, kernels(name)},
@@ -27,7 +14,8 @@ static const pn_format_info formats[] = {
 #include "fmt/formats.def"
 };
 #undef FORMAT
-#undef KERNELS
+#undef CODES
+#undef FLOATS
 #undef NO_KERNELS
 
 enum { N_FORMATS = sizeof formats / sizeof *formats };

@@ -4,10 +4,12 @@
  * tokens (type, score, length, bytes), up to 32 merges (length, bytes), a map for the unigram model, and the rest is
  * text. Whatever opens must tokenize within bounds, give the same answer twice and whatever the room, and spell the
  * same text whole and token by token. */
+#include "replay.h"
 #include "text/utf8.h"
 #include "text/vocab.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +22,88 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 typedef struct reader {
     const uint8_t *at, *end;
 } reader;
+
+int64_t fuzz_n_accepted;
+
+/* ---- seeds: one vocabulary and text for each kind of byte 0 ---- */
+
+typedef struct writer {
+    uint8_t *data;
+    size_t n, cap;
+} writer;
+
+static void put(writer *w, const void *bytes, size_t n) {
+    if (w->n + n > w->cap) abort();
+    memcpy(w->data + w->n, bytes, n);
+    w->n += n;
+}
+
+static void put_byte(writer *w, unsigned value) {
+    put(w, &(uint8_t){(uint8_t)value}, 1);
+}
+
+static void put_text(writer *w, const char *text) {
+    put_byte(w, (unsigned)strlen(text));
+    put(w, text, strlen(text));
+}
+
+static void put_token(writer *w, int type, int score, const char *text) {
+    put_byte(w, (unsigned)type);
+    put_byte(w, (unsigned)score);
+    put_text(w, text);
+}
+
+/* The map of a unigram model, "A" to "a": trie units of 4 bytes, then the replacement. */
+static void put_map(writer *w) {
+    uint32_t units[1 + 66] = {66 * 4}; /* bytes of the trie, then its units */
+    units[1] = 1u << 10;               /* the root: children at 1 ^ byte */
+    units[1 + 64] = 'A' | 1u << 8 | 1u << 10;
+    units[1 + 65] = 1u << 31;
+    put_byte(w, 68);
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        for (unsigned shift = 0; shift < 32; shift += 8) put_byte(w, units[i] >> shift);
+    put(w, "a\0\0\0", 4);
+}
+
+#define SPACE  "\xe2\x96\x81" /* U+2581, SentencePiece's space */
+#define BSPACE "\xc4\xa0"     /* U+0120, a space in the byte alphabet of BPE */
+
+static const char *const words[][8] = {
+    {SPACE, SPACE "he", "he", "ll", "hell", SPACE "hello", "\xc3\xa9", "lo"},
+    {BSPACE, "he", "ll", "hell", "hello", BSPACE "hello", "\xc3\x83", "\xc2\xa9"},
+};
+static const char *const merge_rows[] = {"h e", "l l", "he ll", "hell o", BSPACE " hello"};
+
+static const char seed_text[] = "hello he,  <s>hello</s>\nAlpha 1234 l'heure caf\xc3\xa9 "
+                                "\xe4\xb8\x80\xf0\x9f\xa6\x86 \xff hellohello\t";
+
+size_t fuzz_seed(int32_t index, uint8_t *data, size_t cap) {
+    writer w = {data, 0, cap};
+    const bool bpe = index == 1 || index == 2 || index == 3 || index == 7, t5 = index == 5;
+    char text[8];
+    if (index > 7) return 0;
+    put_byte(&w, (unsigned)index);
+    put_byte(&w, t5 ? 63 : 1 | 2 | 8 | 16); /* scores, types, (map,) special tokens, spaces */
+    put_byte(&w, 3 + 94 + 8 + 32);
+    put_token(&w, PN_TOKEN_UNKNOWN, 0, "<unk>");
+    put_token(&w, PN_TOKEN_CONTROL, 0, "<s>");
+    put_token(&w, PN_TOKEN_USER_DEFINED, 0, "</s>");
+    for (int c = '!'; c <= '~'; c++) put_token(&w, PN_TOKEN_NORMAL, -80, (char[]){(char)c, 0});
+    for (int i = 0; i < 8; i++) put_token(&w, PN_TOKEN_NORMAL, -4 * i, words[bpe][i]);
+    for (unsigned byte = 0; byte < 32; byte++) {
+        (void)snprintf(text, sizeof text, "<0x%02X>", byte * 8 + 2);
+        put_token(&w, PN_TOKEN_BYTE, 0, text);
+    }
+    put_byte(&w, 5);
+    for (int i = 0; i < 5; i++) put_text(&w, merge_rows[i]);
+    if (t5) put_map(&w);
+    put_byte(&w, 1); /* BOS */
+    put_byte(&w, 0); /* unknown */
+    put(&w, seed_text, sizeof seed_text - 1);
+    return w.n;
+}
+
+/* ---- the target ---- */
 
 static uint8_t take(reader *r) {
     return r->at < r->end ? *r->at++ : 0;
@@ -117,6 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (err.msg[0] == 0) abort();
         return 0;
     }
+    fuzz_n_accepted++;
     const char *text = (const char *)r.at;
     size_t n = (size_t)(r.end - r.at);
     if (n > 8192) n = 8192;

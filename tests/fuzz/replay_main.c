@@ -4,9 +4,12 @@
  *   fuzz_x -runs=N [-seed=S] FILES...  then runs N mutations of them (or of nothing)
  *   fuzz_x -crash=FILE ...             writes every mutation to FILE before it runs, so that a crash leaves it behind
  *
- * Linked with one LLVMFuzzerTestOneInput. Mutations: bytes changed, ranges copied, removed, repeated, inserted, small
+ * Linked with one LLVMFuzzerTestOneInput, and the seeds that the target makes itself (replay.h), which run and are
+ * mutated like files. Mutations: bytes changed, ranges copied, removed, repeated, inserted, small
  * and extreme numbers written over 4 or 8 bytes. The same seed and files give the same inputs. */
 #define _POSIX_C_SOURCE 200809L
+#include "replay.h"
+
 #include <dirent.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +21,13 @@
 #define MAX_INPUT_BYTES ((size_t)1 << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* for targets that define neither */
+__attribute__((weak)) int64_t fuzz_n_accepted;
+__attribute__((weak)) size_t fuzz_seed(int32_t index, uint8_t *data, size_t cap) {
+    (void)index, (void)data, (void)cap;
+    return 0;
+}
 
 typedef struct input {
     uint8_t *data;
@@ -139,10 +149,38 @@ static void run_mutations(long runs, const char *crash_path) {
     free(buf);
 }
 
+static void add_seeds(void) {
+    for (int32_t index = 0;; index++) {
+        uint8_t *data = malloc(MAX_INPUT_BYTES);
+        if (!data) exit(2);
+        const size_t n = fuzz_seed(index, data, MAX_INPUT_BYTES);
+        if (n == 0) {
+            free(data);
+            return;
+        }
+        add_input(data, n);
+    }
+}
+
+/* Runs every input as it is; false when the target refuses a seed of its own. */
+static bool run_corpus(size_t n_seeds) {
+    bool good = true;
+    for (size_t i = 0; i < n_corpus; i++) {
+        const int64_t before = fuzz_n_accepted;
+        (void)LLVMFuzzerTestOneInput(corpus[i].data, corpus[i].n);
+        if (i >= n_seeds || fuzz_n_accepted > before) continue;
+        (void)fprintf(stderr, "seed %zu is refused\n", i);
+        good = false;
+    }
+    return good;
+}
+
 int main(int argc, char **argv) {
     long runs = 0;
     const char *crash_path = NULL;
     random_state = 1;
+    add_seeds();
+    const size_t n_seeds = n_corpus;
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "-runs=", 6) == 0)
             runs = strtol(argv[i] + 6, NULL, 10);
@@ -153,12 +191,19 @@ int main(int argc, char **argv) {
         else
             read_path(argv[i]);
     }
-    const size_t n_files = n_corpus;
-    for (size_t i = 0; i < n_files; i++) (void)LLVMFuzzerTestOneInput(corpus[i].data, corpus[i].n);
+    const size_t n_files = n_corpus - n_seeds;
+    bool good = run_corpus(n_seeds);
     if (n_corpus == 0) add_input(calloc(1, 1), 0);
+    const int64_t before = fuzz_n_accepted;
     run_mutations(runs, crash_path);
-    (void)printf("%zu files, %ld mutations: no crash\n", n_files, runs);
+    const int64_t n_accepted = fuzz_n_accepted - before;
+    (void)printf("%zu seeds, %zu files, %ld mutations, of which %lld accepted: no crash\n", n_seeds,
+                 n_files, runs, (long long)n_accepted);
+    if (n_seeds > 0 && n_accepted < runs / REPLAY_ACCEPTED_SHARE) {
+        (void)fprintf(stderr, "too few mutations were accepted\n");
+        good = false;
+    }
     for (size_t i = 0; i < n_corpus; i++) free(corpus[i].data);
     free(corpus);
-    return 0;
+    return good ? 0 : 1;
 }

@@ -4,8 +4,12 @@
  * waits for a word to move on from the value it saw before it arrived, so there is no flag to reset
  * and a late waiter cannot miss a release. The end of a run is a barrier too.
  *
- * Waiting spins (a phase usually ends within microseconds), then at a barrier offers its core to
- * whoever was preempted, then sleeps. `sleepers` lets the common release skip the mutex: a sleeper
+ * Waiting at a barrier spins (a phase usually ends within microseconds), then offers its core to
+ * whoever was preempted, then sleeps. It spins for longer than a scheduler's time slice: a thread
+ * that gives its core away while another program wants it comes back milliseconds late, to hundreds
+ * of barriers a token, and the whole team with it. Only a team larger than the machine gives way at
+ * once. Between runs a worker sleeps soon, so an idle engine uses no processor.
+ * `sleepers` lets the common release skip the mutex: a sleeper
  * counts itself before it looks at the word, a releaser changes the word before it looks at the
  * count, both sequentially consistent, so one of the two sees the other.
  *
@@ -26,10 +30,12 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define LINE            64 /* bytes of a cache line; words of different writers do not share one */
-#define PAUSES_PER_LOOK 32 /* pauses between looks at the clock */
-#define SPIN_SECONDS    100e-6
-#define YIELD_SECONDS   2e-3
+#define LINE                 64 /* bytes of a cache line; words of different writers do not share one */
+#define PAUSES_PER_LOOK      32 /* pauses between looks at the clock */
+#define IDLE_SPIN_SECONDS    300e-6
+#define BARRIER_SPIN_SECONDS 10e-3
+#define CROWDED_SPIN_SECONDS 50e-6 /* more threads than processors */
+#define YIELD_SECONDS        2e-3
 
 struct pn_team {
     int32_t n_threads;
@@ -38,6 +44,7 @@ struct pn_team {
     pn_team_fn fn; /* fn, ctx, closing: written before `runs` moves, read after */
     void *ctx;
     bool closing;
+    double barrier_spin; /* seconds */
     pthread_mutex_t mutex;
     pthread_cond_t moved;
     _Alignas(LINE) atomic_uint runs;
@@ -76,8 +83,8 @@ static bool watch_word(atomic_uint *word, unsigned seen, double seconds, bool yi
     }
 }
 
-static void await_word(pn_team *team, atomic_uint *word, unsigned seen, bool yield) {
-    if (watch_word(word, seen, SPIN_SECONDS, false)) return;
+static void await_word(pn_team *team, atomic_uint *word, unsigned seen, double spin, bool yield) {
+    if (watch_word(word, seen, spin, false)) return;
     if (yield && watch_word(word, seen, YIELD_SECONDS, true)) return;
     pthread_mutex_lock(&team->mutex);
     atomic_fetch_add(&team->sleepers, 1);
@@ -99,7 +106,7 @@ static void *work(void *arg) {
     pn_team *team = worker->team;
     fesetenv(FE_DFL_ENV);
     for (unsigned seen = 0;; seen++) {
-        await_word(team, &team->runs, seen, false);
+        await_word(team, &team->runs, seen, IDLE_SPIN_SECONDS, false);
         if (team->closing) return NULL;
         team->fn(team->ctx, worker->index, team->n_threads);
         pn_team_barrier(team);
@@ -133,6 +140,7 @@ puna_status pn_team_open(int32_t n_threads, pn_team **team, puna_error *err) {
     if (t == NULL) return pn_fail_nomem(err, sizeof *t, "thread team");
     memset(t, 0, sizeof *t);
     t->n_threads = n_threads;
+    t->barrier_spin = n_threads > pn_os_n_cpus() ? CROWDED_SPIN_SECONDS : BARRIER_SPIN_SECONDS;
     pthread_mutex_init(&t->mutex, NULL); /* neither can fail with default attributes */
     pthread_cond_init(&t->moved, NULL);
     puna_status status = PUNA_OK;
@@ -184,7 +192,7 @@ void pn_team_barrier(pn_team *team) {
     }
     const unsigned seen = atomic_load_explicit(&team->phases, memory_order_relaxed);
     if (atomic_fetch_add(&team->arrived, 1) + 1 < team->n_threads) {
-        await_word(team, &team->phases, seen, true);
+        await_word(team, &team->phases, seen, team->barrier_spin, true);
         return;
     }
     atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);

@@ -5,7 +5,8 @@
  * atomic counter, so that a thread whose core was taken away does not hold up the rest. Results must not depend
  * on who computes a unit.
  *
- * Waiting spins briefly and then sleeps on a condition, so an idle engine uses no CPU. */
+ * Waiting spins and then sleeps on a condition, so an idle engine uses no CPU. fn runs under the default
+ * floating-point environment on every thread, the caller's included, whose own is put back afterwards. */
 #ifndef PN_BASE_THREADS_H
 #define PN_BASE_THREADS_H
 

@@ -6,7 +6,6 @@
 
 #include "base/mem.h"
 
-#include <fenv.h>
 #include <string.h>
 
 #define ALIGNMENT ((size_t)64)
@@ -141,23 +140,13 @@ static puna_status cpu_open(const pn_plan *plan, const pn_device_config *config,
     return PUNA_OK;
 }
 
-/* Every thread computes under the same rounding mode, with denormals, whatever the host program has
- * set. */
-static void run_thread(void *device, int32_t thread, int32_t n_threads) {
-    fenv_t before;
-    (void)fegetenv(&before);
-    (void)fesetenv(FE_DFL_ENV);
-    pn_cpu_walk(device, thread, n_threads);
-    (void)fesetenv(&before);
-}
-
 static puna_status cpu_run(pn_device *dev, const pn_batch *batch, puna_error *err) {
     if (batch->n_rows < 1 || batch->n_rows > dev->config.n_batch)
         return pn_fail(err, PUNA_E_ARG, "a batch of %d rows does not fit %d", batch->n_rows,
                        dev->config.n_batch);
     dev->batch = batch;
     dev->stop[0] = dev->stop[1] = false;
-    pn_team_run(dev->team, run_thread, dev);
+    pn_team_run(dev->team, pn_cpu_walk, dev);
     dev->batch = NULL;
     if (dev->stop[0] || dev->stop[1]) return pn_fail(err, PUNA_E_CANCELLED, "cancelled");
     return PUNA_OK;

@@ -1,0 +1,33 @@
+/* jinja_unicode.h: UTF-8 and what Python's str methods know about characters (Unicode 14). */
+#ifndef PN_TMPL_JINJA_UNICODE_H
+#define PN_TMPL_JINJA_UNICODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes of the character at s (n > 0 bytes left), or 0 when it is not valid UTF-8. */
+size_t pn_uni_decode_strict(const char *s, size_t n, uint32_t *code);
+/* The same for text known to be valid; never 0. */
+size_t pn_uni_decode(const char *s, size_t n, uint32_t *code);
+size_t pn_uni_encode(uint32_t code, char *out);
+
+bool pn_uni_is_space(uint32_t code);
+bool pn_uni_is_word(uint32_t code); /* alphanumeric or "_" */
+bool pn_uni_is_printable(uint32_t code);
+bool pn_uni_is_alpha(uint32_t code);
+bool pn_uni_is_decimal(uint32_t code);
+bool pn_uni_is_digit(uint32_t code);
+bool pn_uni_is_numeric(uint32_t code);
+bool pn_uni_is_upper(uint32_t code);
+bool pn_uni_is_lower(uint32_t code);
+bool pn_uni_is_title(uint32_t code);
+bool pn_uni_is_cased(uint32_t code);
+bool pn_uni_is_case_ignorable(uint32_t code);
+
+typedef enum pn_case { PN_CASE_UPPER, PN_CASE_LOWER, PN_CASE_TITLE, PN_CASE_FOLD } pn_case;
+/* Full mapping of one character: up to 3 code points. Returns how many. Lower case of a final capital sigma is the
+ * caller's business. */
+size_t pn_uni_map(pn_case which, uint32_t code, uint32_t out[3]);
+
+#endif

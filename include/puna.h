@@ -300,8 +300,9 @@ typedef struct puna_memory_plan {
     uint64_t activations_bytes; /* the workspace of the plan for n_batch rows */
     uint64_t logits_bytes;
     uint64_t scratch_bytes;   /* per-thread buffers */
-    uint64_t other_bytes;     /* page tables, token lists, rope tables */
-    uint64_t total_bytes;     /* what puna_engine_open allocates */
+    uint64_t other_bytes;     /* page tables, token lists, rope tables, n_seq samplers with the default
+                                 parameters */
+    uint64_t total_bytes;     /* what the engine takes with all its sequences open */
 } puna_memory_plan;
 /* plan->size must be set. Succeeds also when it does not fit (fits = false). */
 PUNA_API puna_status puna_engine_plan(const puna_model *model, const puna_engine_options *options,

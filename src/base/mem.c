@@ -79,12 +79,21 @@ struct pn_arena_block {
     _Alignas(16) unsigned char data[];
 };
 
+static size_t object_bytes(size_t bytes) {
+    return pn_round_up(bytes ? bytes : 1, 16);
+}
+
+/* Large objects get a block of their own size. */
+static size_t block_cap(size_t bytes) {
+    return bytes > ARENA_BLOCK_BYTES / 4 ? bytes : ARENA_BLOCK_BYTES;
+}
+
 void *pn_arena_alloc(pn_arena *arena, size_t bytes) {
     if (bytes > SIZE_MAX - ARENA_BLOCK_BYTES) return NULL;
-    bytes = pn_round_up(bytes ? bytes : 1, 16);
+    bytes = object_bytes(bytes);
     pn_arena_block *b = arena->head;
     if (!b || b->cap - b->used < bytes) {
-        size_t cap = bytes > ARENA_BLOCK_BYTES / 4 ? bytes : ARENA_BLOCK_BYTES;
+        size_t cap = block_cap(bytes);
         pn_arena_block *fresh = pn_alloc(sizeof *fresh + cap);
         if (!fresh) return NULL;
         fresh->used = 0;
@@ -128,6 +137,20 @@ void pn_arena_free(pn_arena *arena) {
         b = next;
     }
     arena->head = NULL;
+}
+
+size_t pn_arena_total(const size_t *sizes, size_t n) {
+    size_t total = 0, room = 0; /* room: what is left of the current block */
+    for (size_t i = 0; i < n; i++) {
+        const size_t bytes = object_bytes(sizes[i]), cap = block_cap(bytes);
+        if (bytes <= room) {
+            room -= bytes;
+            continue;
+        }
+        if (total == 0 || cap == ARENA_BLOCK_BYTES) room = cap - bytes;
+        total += sizeof(pn_arena_block) + cap;
+    }
+    return total;
 }
 
 static bool reserve(pn_buf *buf, size_t more) {

@@ -43,6 +43,8 @@ void *pn_arena_calloc(pn_arena *arena, size_t n, size_t size);
 /* A NUL-terminated copy of text. */
 char *pn_arena_copy(pn_arena *arena, const char *text, size_t text_bytes);
 void pn_arena_free(pn_arena *arena);
+/* What an empty arena would take from the allocator for n objects of these sizes, in this order. */
+size_t pn_arena_total(const size_t *sizes, size_t n);
 
 /* A growing byte buffer, always NUL-terminated after the first append. A zeroed pn_buf is a valid empty one. */
 typedef struct pn_buf {

@@ -61,6 +61,11 @@ struct puna_engine {
     int32_t n_prefill_rows;
 };
 
+/* Bytes of each half of a sequence's text: one token's, and what was held back of the ones before. */
+static inline size_t pn_seq_text_cap(const puna_model *model) {
+    return pn_detok_max_bytes(model->vocab) + 8;
+}
+
 /* The memory plan for the options; *config gets what the device would be opened with. */
 puna_status pn_engine_memory(const puna_model *model, const puna_engine_options *options,
                              puna_memory_plan *plan, pn_device_config *config, puna_error *err);

@@ -53,10 +53,33 @@ static int32_t list_capacity(const pn_sampler *s) {
     return n > s->n_blocks ? n : s->n_blocks;
 }
 
-static bool alloc_buffers(pn_sampler *s) {
-    size_t n_vocab = (size_t)s->n_vocab;
+static void measure_lists(pn_sampler *s) {
     s->n_blocks = (s->n_vocab + PN_SCORE_BLOCK - 1) / PN_SCORE_BLOCK;
     s->capacity = list_capacity(s);
+}
+
+/* ORDER fill */
+size_t pn_sampler_bytes(int32_t n_vocab) {
+    pn_sampler s = {.n_vocab = n_vocab};
+    puna_sampler_params_init(&s.params, PUNA_CHAIN_LLAMA_CPP);
+    measure_lists(&s);
+    const size_t n_breakers = (size_t)s.params.n_dry_sequence_breakers;
+    const size_t n = (size_t)s.capacity, n_blocks = (size_t)s.n_blocks;
+    const size_t sizes[] = {0, /* no bias */
+                            n_breakers * sizeof(char *),
+                            n_breakers * 16, /* one character each, aligned */
+                            (size_t)n_vocab * sizeof(float),
+                            n_blocks * sizeof(float),
+                            n_blocks * sizeof(double),
+                            n * sizeof(pn_candidate),
+                            n * sizeof(uint64_t),
+                            n * sizeof(uint64_t)};
+    return sizeof s + pn_arena_total(sizes, sizeof sizes / sizeof sizes[0]);
+}
+
+static bool alloc_buffers(pn_sampler *s) {
+    size_t n_vocab = (size_t)s->n_vocab;
+    measure_lists(s);
     size_t n = (size_t)s->capacity, n_blocks = (size_t)s->n_blocks;
     s->scores = pn_arena_calloc(&s->arena, n_vocab, sizeof *s->scores);
     s->block_max = pn_arena_calloc(&s->arena, n_blocks, sizeof *s->block_max);
@@ -71,6 +94,7 @@ static bool alloc_buffers(pn_sampler *s) {
     return s->scores && s->block_max && s->block_sum && s->candidates && s->keys && s->spare_keys;
 }
 
+/* ORDER pn_sampler_bytes */
 static puna_status fill(pn_sampler *s, puna_error *err) {
     if (!copy_arrays(s) || !alloc_buffers(s) || (s->params.ignore_end && !list_end_tokens(s)))
         return pn_fail_nomem(err, (size_t)s->n_vocab * sizeof(float), "sampler");

@@ -16,6 +16,9 @@ typedef struct pn_sampler pn_sampler;
 puna_status pn_sampler_open(const puna_sampler_params *params, const pn_vocab *vocab, int32_t n_ctx,
                             pn_sampler **sampler, puna_error *err);
 void pn_sampler_free(pn_sampler *sampler);
+/* Bytes of an open sampler with the default parameters. Penalties take 4 more for each token of the vocabulary; no
+ * top-k, or mirostat, up to 32. */
+size_t pn_sampler_bytes(int32_t n_vocab);
 /* A copy with the same random state. */
 puna_status pn_sampler_copy(const pn_sampler *sampler, pn_sampler **copy, puna_error *err);
 

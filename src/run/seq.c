@@ -23,7 +23,7 @@ static puna_status open_slot(puna_engine *e, pn_sampler *sampler, puna_seq **seq
     if (!s)
         return pn_fail(err, PUNA_E_LIMIT, "all %d sequences of the engine are open (n_seq)",
                        e->n_seq);
-    const size_t text_cap = pn_detok_max_bytes(e->model->vocab) + 8;
+    const size_t text_cap = pn_seq_text_cap(e->model);
     char *text = pn_calloc(2, text_cap);
     if (!text) return pn_fail_nomem(err, 2 * text_cap, "a sequence");
     *s = (puna_seq){.engine = e,

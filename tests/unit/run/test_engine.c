@@ -359,6 +359,10 @@ static void test_memory_is_what_was_planned(void **state) {
         const size_t before = live_bytes;
         puna_engine *e = NULL;
         assert_int_equal(puna_engine_open(m, &o, &e, &err), PUNA_OK);
+        for (int32_t i = 0; i < n_seq; i++) {
+            puna_seq *s = NULL;
+            assert_int_equal(puna_seq_open(e, NULL, &s, &err), PUNA_OK);
+        }
         const size_t taken = live_bytes - before;
         /* the team's own structs and alignment are the rest */
         assert_true(taken <= plan.total_bytes + 16384);

@@ -698,9 +698,12 @@ static void test_logprobs(void **state) {
 /* ---- memory -------------------------------------------------------------------------------------------------- */
 
 static long allocations_left;
+static size_t allocated_bytes;
 static void *limited_alloc(void *user, size_t bytes) {
     (void)user;
-    return allocations_left-- > 0 ? malloc(bytes) : NULL;
+    if (allocations_left-- <= 0) return NULL;
+    allocated_bytes += bytes;
+    return malloc(bytes);
 }
 static void *limited_realloc(void *user, void *ptr, size_t bytes) {
     (void)user;
@@ -743,6 +746,29 @@ static void test_memory(void **state) {
     pn_vocab_free(vocab);
 }
 
+/* What a plan counts for a sampler is what opening one takes. */
+static void test_planned_bytes(void **state) {
+    (void)state;
+    static const int32_t sizes[] = {1, 300, 5000, 32000, 70000, 262144};
+    const puna_allocator counted = {limited_alloc, limited_realloc, plain_free, NULL};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        pn_vocab *vocab = open_vocab(NULL, sizes[i]);
+        puna_sampler_params p;
+        puna_sampler_params_init(&p, PUNA_CHAIN_LLAMA_CPP);
+        pn_sampler *s = NULL;
+        allocations_left = 1000;
+        allocated_bytes = 0;
+        puna_set_allocator(&counted);
+        assert_int_equal(pn_sampler_open(&p, vocab, N_CTX, &s, NULL), PUNA_OK);
+        const size_t planned = pn_sampler_bytes(sizes[i]);
+        if (allocated_bytes != planned)
+            fail_msg("%d tokens: %zu bytes planned, %zu taken", sizes[i], planned, allocated_bytes);
+        pn_sampler_free(s);
+        puna_set_allocator(NULL);
+        pn_vocab_free(vocab);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_llama_cpp),
@@ -760,6 +786,7 @@ int main(void) {
         cmocka_unit_test(test_size_rule),
         cmocka_unit_test(test_logprobs),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_planned_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

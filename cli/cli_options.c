@@ -67,6 +67,8 @@ static const row rows[] = {
      "the text of special tokens, such as <|im_start|>, becomes those tokens"},
     {NULL, "special", NULL, NULL, FLAG, CMD_DETOKENIZE, OPTION(special), 0, 0, NULL,
      "print the text of special tokens too"},
+    {NULL, "exact", NULL, NULL, FLAG, CMD_DETOKENIZE, OPTION(exact), 0, 0, NULL,
+     "the tokens' texts as they are, no spaces tidied before punctuation where the vocabulary asks for it"},
     {NULL, "jsonl", NULL, NULL, FLAG, CMD_TOKENIZE, OPTION(jsonl), 0, 0, NULL,
      "each line of standard input is a JSON string; print one JSON array of ids for each"},
     {NULL, "jsonl", NULL, NULL, FLAG, CMD_DETOKENIZE, OPTION(jsonl), 0, 0, NULL,

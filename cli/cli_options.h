@@ -20,6 +20,7 @@ struct options {
     const char *file; /* "-" is stdin */
     const char *ids;  /* logits: token ids in place of a prompt */
     bool special;
+    bool exact;
     bool no_bos;
     bool escape;
     /* engine */

@@ -1,7 +1,7 @@
 /* cmd_detokenize.c: puna detokenize: token ids in, text out. Needs the vocabulary only.
  *
- * The text is written byte for byte, so that tokenize --ids | detokenize gives back what went in; only on a
- * terminal a newline follows. */
+ * With --exact, tokenize --ids | detokenize --exact gives back what went in where the tokenizer loses nothing
+ * (byte-level BPE). On a terminal a newline follows the text. */
 #define _POSIX_C_SOURCE 200809L /* getline, isatty */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "session.h"
 
 static uint32_t flags_of(const options *o) {
-    return o->special ? PUNA_DETOKENIZE_SPECIAL : 0;
+    return (o->special ? PUNA_DETOKENIZE_SPECIAL : 0) | (o->exact ? 0 : PUNA_DETOKENIZE_CLEAN_UP);
 }
 
 static int detokenize_list(const session *s, const options *o, const char *list) {

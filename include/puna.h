@@ -186,6 +186,10 @@ PUNA_API puna_status puna_tokenize(const puna_model *model, const char *text, si
 
 #define PUNA_DETOKENIZE_SPECIAL     1u /* write the text of special tokens too */
 #define PUNA_DETOKENIZE_KEEP_SPACE  2u /* keep the leading space a SentencePiece vocabulary puts before text */
+/* Tidy spaces before punctuation and contractions ("a , b" becomes "a, b") where the vocabulary asks for it, as
+ * other implementations do. Without it the text of a list of tokens is their texts one after another, and for
+ * byte-level BPE exactly what was tokenized. */
+#define PUNA_DETOKENIZE_CLEAN_UP    4u
 
 /* Ids to text, as bytes (a token may be part of a character). Same size protocol as puna_tokenize; no NUL. */
 PUNA_API puna_status puna_detokenize(const puna_model *model, const int32_t *tokens, int32_t n_tokens,

@@ -133,7 +133,7 @@ puna_status pn_vocab_detokenize(const pn_vocab *vocab, const int32_t *tokens, in
                            tokens[i], i, vocab->n_tokens);
     pn_buf all = {0};
     const puna_status status = write_all(vocab, tokens, n_tokens, flags, &all, err);
-    if (!status && vocab->cleans_up && (flags & PN_DETOKENIZE_CLEAN_UP)) {
+    if (!status && vocab->cleans_up && (flags & PUNA_DETOKENIZE_CLEAN_UP)) {
         all.n = clean_punctuation(all.data, all.n);
         all.n = clean_quotes(all.data, all.n);
         all.n = clean_contractions(all.data, all.n);

@@ -9,7 +9,7 @@
 enum {
     PN_PRETOK_WHOLE_WORDS = 1, /* a word that is a token is taken without merging */
     PN_PRETOK_ADD_BOS = 2,     /* BOS is added unless the file says otherwise */
-    PN_PRETOK_CLEAN_UP = 4,    /* PN_DETOKENIZE_CLEAN_UP applies */
+    PN_PRETOK_CLEAN_UP = 4,    /* PUNA_DETOKENIZE_CLEAN_UP applies */
     PN_PRETOK_SPACES =
         8 /* SentencePiece spelling: U+2581 for spaces, UTF-8 and <0xNN>, no byte alphabet */
 };

@@ -68,13 +68,7 @@ bool pn_vocab_is_control(const pn_vocab *vocab, int32_t token);
 bool pn_vocab_adds_bos(const pn_vocab *vocab);
 bool pn_vocab_adds_eos(const pn_vocab *vocab);
 
-/* One more flag of pn_vocab_detokenize: tidy spaces before punctuation and contractions where the vocabulary asks
- * for it (bert, and most BPE vocabularies: "a , b" becomes "a, b"). Loses what the model wrote, so nobody who shows
- * a model's output wants it; it is there to compare with other implementations. */
-#define PN_DETOKENIZE_CLEAN_UP 4u
-
-/* puna_tokenize and puna_detokenize on a vocabulary: same flags, same size protocol. Without CLEAN_UP the text of a
- * list of tokens is the concatenation of the tokens' texts, and for BPE vocabularies exactly what was tokenized.
+/* puna_tokenize and puna_detokenize on a vocabulary: same flags, same size protocol.
  * A SentencePiece text that begins with the text of BOS gets a second BOS when both flags ask for it. */
 puna_status pn_vocab_tokenize(const pn_vocab *vocab, const char *text, size_t text_bytes,
                               uint32_t flags, int32_t *tokens, int32_t max_tokens,

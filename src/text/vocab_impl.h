@@ -55,7 +55,7 @@ struct pn_vocab {
     bool add_bos, add_eos, add_space_prefix, remove_extra_whitespaces, keep_case, keep_accents;
     bool escapes_spaces;      /* tokens write a space as U+2581 */
     bool byte_level;          /* tokens are written in the byte alphabet */
-    bool cleans_up;           /* what PN_DETOKENIZE_CLEAN_UP asks for applies */
+    bool cleans_up;           /* what PUNA_DETOKENIZE_CLEAN_UP asks for applies */
     uint8_t before_space[32]; /* SPM: bit b set: in some token byte b stands right before U+2581 */
     pn_bpe *bpe;
     pn_ugm *ugm;

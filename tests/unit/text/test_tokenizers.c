@@ -107,7 +107,7 @@ static void bpe(void **state) {
     expect_text(vocab, ids, 5, 0, " he\xe4\xb8\x80");
     const int32_t comma[] = {'a', ' ', ',', ' ', '\'', ' ', 'b', ' ', '\'', 's', ' '};
     expect_text(vocab, comma, 11, 0, "a , ' b 's ");
-    expect_text(vocab, comma, 11, PN_DETOKENIZE_CLEAN_UP, "a,'b's ");
+    expect_text(vocab, comma, 11, PUNA_DETOKENIZE_CLEAN_UP, "a,'b's ");
     pn_vocab_free(vocab);
 }
 
@@ -157,7 +157,7 @@ static void wpm(void **state) {
     EXPECT(vocab, longer, 0, 0); /* more than 100 characters */
     const int32_t ids[] = {1, 3, 4, 5, 7, 6, 2};
     expect_text(vocab, ids, 7, 0, " unbelievable , a");
-    expect_text(vocab, ids, 7, PN_DETOKENIZE_CLEAN_UP, " unbelievable, a");
+    expect_text(vocab, ids, 7, PUNA_DETOKENIZE_CLEAN_UP, " unbelievable, a");
     pn_vocab_free(vocab);
 }
 

@@ -138,31 +138,17 @@ static bool eval_compare(pn_render *r, pn_frame *frame, const pn_node *node, pn_
     return true;
 }
 
-static bool put_concat_part(pn_builder *b, const pn_value *v, bool markup) {
-    const pn_text *text;
-    if (!markup || v->kind == PN_V_UNDEFINED || (v->kind == PN_V_STRING && v->text->markup))
-        return pn_print(b, v);
-    return pn_to_text(b->r, v, &text) && pn_put_escaped(b, text);
-}
-
-/* a ~ b ~ c: the parts as text; if one of them is Markup the others are escaped. */
+/* a ~ b ~ c: the parts as text, Markup too: nothing is escaped here. */
 static bool eval_concat(pn_render *r, pn_frame *frame, const pn_node *node, pn_value *out) {
     pn_value *parts = pn_r_array(r, (size_t)node->n_items, sizeof *parts);
-    bool markup = false;
     if (!parts) return false;
-    for (int32_t i = 0; i < node->n_items; i++) {
+    for (int32_t i = 0; i < node->n_items; i++)
         if (!pn_eval(r, frame, node->items[i], &parts[i])) return false;
-        markup = markup || (parts[i].kind == PN_V_STRING && parts[i].text->markup);
-    }
     pn_builder b = pn_builder_new(r);
-    int32_t first = 0;
-    if (!markup && parts[0].kind == PN_V_STRING) {
-        if (!pn_builder_resume(r, parts[0].text, &b)) return false;
-        first = 1;
-    }
-    for (int32_t i = first; i < node->n_items; i++)
-        if (!put_concat_part(&b, &parts[i], markup)) return false;
-    b.markup = markup;
+    const bool resumed = parts[0].kind == PN_V_STRING;
+    if (resumed && !pn_builder_resume(r, parts[0].text, &b)) return false;
+    for (int32_t i = resumed; i < node->n_items; i++)
+        if (!pn_print(&b, &parts[i])) return false;
     return pn_builder_text(&b, out);
 }
 

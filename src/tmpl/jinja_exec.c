@@ -98,14 +98,20 @@ static flow exec_with(pn_render *r, pn_frame *frame, const pn_node *node) {
 
 /* ---- loops ------------------------------------------------------------------------------------------------------- */
 
-/* The items of the loop, those that its test lets through. The list is fresh: the loop looks ahead and back. */
+/* The items of the loop, those that its test lets through. The loop looks ahead and back, so iterators are walked first. */
 static bool collect_items(pn_render *r, pn_frame *frame, const pn_node *node, const pn_value *v,
-                          pn_list **out) {
+                          pn_loop *loop) {
     pn_value list, item, test;
     pn_iter it;
     bool more;
     if (!node->c && (v->kind == PN_V_LIST || v->kind == PN_V_TUPLE || v->kind == PN_V_VIEW)) {
-        *out = v->list;
+        loop->items = v->list;
+        loop->n = v->list->n;
+        return true;
+    }
+    if (!node->c && v->kind == PN_V_RANGE) {
+        loop->range = v->range;
+        loop->n = (size_t)v->range->n;
         return true;
     }
     if (!pn_list_new(r, PN_V_LIST, NULL, &list) || !pn_iter_open(r, v, &it)) return false;
@@ -119,8 +125,14 @@ static bool collect_items(pn_render *r, pn_frame *frame, const pn_node *node, co
         }
         if (keep && !pn_list_add(r, list.list, item)) return false;
     }
-    *out = list.list;
+    loop->items = list.list;
+    loop->n = list.list->n;
     return !r->status;
+}
+
+static pn_value loop_item(const pn_loop *loop, size_t i) {
+    if (!loop->range) return loop->items->items[i];
+    return pn_int(loop->range->start + (int64_t)i * loop->range->step);
 }
 
 static int32_t loop_name(const pn_render *r) {
@@ -131,18 +143,22 @@ static flow run_loop(pn_render *r, pn_loop *loop) {
     const pn_node *node = loop->node;
     const int32_t name = loop_name(r);
     const pn_value self = {.kind = PN_V_LOOP, .loop = loop};
-    for (loop->at = 0; loop->at < loop->items->n; loop->at++) {
-        pn_frame *inner;
-        if (!new_frame(r, loop->frame, &inner)) return FLOW_FAIL;
+    pn_frame *inner = NULL;
+    uint64_t kept = 0;
+    for (loop->at = 0; loop->at < loop->n; loop->at++) {
+        if (inner && kept == r->kept_frames)
+            inner->n = 0; /* nothing remembers the frame of the last turn */
+        else if (!new_frame(r, loop->frame, &inner))
+            return FLOW_FAIL;
+        kept = r->kept_frames;
         if (name >= 0 && !pn_assign(r, inner, name, &self)) return FLOW_FAIL;
-        const pn_value item = loop->items->items[loop->at];
+        const pn_value item = loop_item(loop, loop->at);
         if (!assign(r, inner, node->a, &item)) return FLOW_FAIL;
         const flow f = exec(r, inner, node->d);
         if (f == FLOW_FAIL) return f;
         if (f == FLOW_BREAK) break;
     }
-    if (loop->items->n || !node->e) return FLOW_ON;
-    pn_frame *inner;
+    if (loop->n || !node->e) return FLOW_ON;
     return new_frame(r, loop->frame, &inner) ? exec(r, inner, node->e) : FLOW_FAIL;
 }
 
@@ -151,7 +167,8 @@ static flow start_loop(pn_render *r, pn_frame *frame, const pn_node *node, const
     pn_loop *loop = pn_r_alloc(r, sizeof *loop);
     if (!loop) return FLOW_FAIL;
     *loop = (pn_loop){.node = node, .frame = frame, .depth = depth};
-    if (!collect_items(r, frame, node, v, &loop->items)) return FLOW_FAIL;
+    r->kept_frames += node->flag;
+    if (!collect_items(r, frame, node, v, loop)) return FLOW_FAIL;
     return run_loop(r, loop);
 }
 
@@ -206,7 +223,7 @@ static bool call_changed(pn_render *r, pn_value *slots, const pn_args *args, pn_
 bool pn_loop_attr(pn_render *r, pn_loop *loop, const pn_text *name, pn_value *out, bool *found) {
     static const pn_builtin methods[] = {
         {"cycle", NULL, 0, call_cycle}, {"changed", NULL, 0, call_changed}, {NULL, NULL, 0, NULL}};
-    const int64_t at = (int64_t)loop->at, n = (int64_t)loop->items->n;
+    const int64_t at = (int64_t)loop->at, n = (int64_t)loop->n;
     const struct {
         const char *name;
         pn_value value;
@@ -227,12 +244,12 @@ bool pn_loop_attr(pn_render *r, pn_loop *loop, const pn_text *name, pn_value *ou
     }
     if (pn_text_is(name, "previtem")) {
         if (at == 0) return pn_undefined_hint(r, "there is no previous item", out);
-        *out = loop->items->items[at - 1];
+        *out = loop_item(loop, loop->at - 1);
         return true;
     }
     if (pn_text_is(name, "nextitem")) {
         if (at + 1 >= n) return pn_undefined_hint(r, "there is no next item", out);
-        *out = loop->items->items[at + 1];
+        *out = loop_item(loop, loop->at + 1);
         return true;
     }
     const pn_builtin *method = pn_find_builtin(methods, name->data, name->n);
@@ -254,6 +271,7 @@ static bool make_macro(pn_render *r, pn_frame *frame, const pn_node *node, pn_va
     pn_macro *macro = pn_r_alloc(r, sizeof *macro);
     if (!macro) return false;
     *macro = (pn_macro){node, frame, pn_text_c(r, &text)};
+    r->kept_frames++;
     if (!macro->name) return false;
     *out = (pn_value){.kind = PN_V_MACRO, .macro = macro};
     return true;

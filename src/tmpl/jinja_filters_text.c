@@ -11,6 +11,11 @@ static bool subject(pn_render *r, pn_value *slots, const pn_text **text) {
     return pn_to_text(r, &slots[0], text);
 }
 
+/* For filters that take nothing but text. */
+static bool text_subject(pn_render *r, pn_value *slots, const pn_text **text) {
+    return pn_arg_text(r, &slots[0], "the value of this filter", text);
+}
+
 static bool filter_upper(pn_render *r, pn_value *slots, const pn_args *args, pn_value *out) {
     const pn_text *text;
     (void)args;
@@ -29,23 +34,36 @@ static bool filter_capitalize(pn_render *r, pn_value *slots, const pn_args *args
     return subject(r, slots, &text) && pn_text_map(r, text, PN_MAP_CAPITALIZE, out);
 }
 
+static bool divides_words(uint32_t c) {
+    return pn_uni_is_space(c) || (c && c < 0x80 && strchr("-({[<", (int)c));
+}
+
 /* Words begin after white space, "-" and opening brackets; not str.title(). */
 static bool filter_title(pn_render *r, pn_value *slots, const pn_args *args, pn_value *out) {
     const pn_text *text;
     pn_builder b = pn_builder_new(r);
-    bool start = true;
     (void)args;
-    if (!subject(r, slots, &text) || !pn_r_charge(r, text->n)) return false;
-    b.markup = text->markup;
+    if (!subject(r, slots, &text)) return false;
     for (size_t i = 0; i < text->n;) {
-        uint32_t c, to[3];
-        const size_t len = pn_uni_decode(text->data + i, text->n - i, &c);
-        const size_t n = pn_uni_map(start ? PN_CASE_UPPER : PN_CASE_LOWER, c, to);
-        for (size_t k = 0; k < n; k++)
-            if (!pn_put_code(&b, to[k], pn_text_origin(text, i))) return false;
-        start = pn_uni_is_space(c) || (c && c < 0x80 && strchr("-({[<", (int)c));
-        i += len;
+        uint32_t c = 0;
+        pn_value first, rest;
+        const size_t begin = i, first_end = i + pn_uni_decode(text->data + i, text->n - i, &c);
+        i = first_end;
+        while (!divides_words(c) && i < text->n) {
+            const size_t len = pn_uni_decode(text->data + i, text->n - i, &c);
+            if (divides_words(c)) break;
+            i += len;
+        }
+        if (!pn_text_slice(r, text, begin, first_end, &first) ||
+            !pn_text_slice(r, text, first_end, i, &rest))
+            return false;
+        if (!pn_text_map(r, first.text, PN_MAP_UPPER, &first) ||
+            !pn_text_map(r, rest.text, PN_MAP_LOWER, &rest))
+            return false;
+        if (!pn_put_text(&b, first.text) || !pn_put_text(&b, rest.text) || !pn_r_charge(r, 1))
+            return false;
     }
+    b.markup = text->markup;
     return pn_builder_text(&b, out);
 }
 
@@ -131,12 +149,12 @@ static bool filter_format(pn_render *r, pn_value *slots, const pn_args *args, pn
 
 /* width: a number of spaces or the text to put before each line. */
 static bool filter_indent(pn_render *r, pn_value *slots, const pn_args *args, pn_value *out) {
-    const pn_text *text, *by;
+    const pn_text *text = NULL, *by;
     int64_t width = 4;
     bool first = false, blank = false;
     pn_value space;
     (void)args;
-    if (!subject(r, slots, &text) || !pn_text_value(r, " ", 1, 0, &space)) return false;
+    if (!text_subject(r, slots, &text) || !pn_text_value(r, " ", 1, 0, &space)) return false;
     if (slots[1].kind == PN_V_STRING) {
         by = slots[1].text;
         width = 1;
@@ -192,13 +210,17 @@ static bool filter_truncate(pn_render *r, pn_value *slots, const pn_args *args, 
     if (!pn_arg_text(r, &slots[3], "truncate(): end", &end)) return false;
     if (slots[4].kind != PN_V_NONE && !pn_arg_int(r, &slots[4], "truncate(): leeway", &leeway))
         return false;
-    const int64_t n_end = (int64_t)pn_text_chars(end), n = (int64_t)pn_text_chars(text);
+    int64_t n;
+    const int64_t n_end = (int64_t)pn_text_chars(end);
+    if (!pn_length(r, &slots[0], &n)) return false;
     if (length < n_end)
         return pn_r_fail(r, "expected length >= %lld, got %lld", (long long)n_end,
                          (long long)length);
     if (leeway < 0) return pn_r_fail(r, "expected leeway >= 0, got %lld", (long long)leeway);
     *out = slots[0];
-    if (n <= length || n - length <= leeway) return pn_text_slice(r, text, 0, text->n, out);
+    if (n <= length || n - length <= leeway) return true;
+    if (slots[0].kind != PN_V_STRING)
+        return pn_r_fail(r, "truncate() needs str, not %s", pn_type_name(&slots[0]));
     size_t cut = pn_text_offset(text, (size_t)(length - n_end));
     if (!kill) /* back to the last space, if there is one */
         for (size_t i = cut; i > 0; i--)
@@ -499,19 +521,20 @@ static bool filter_tojson(pn_render *r, pn_value *slots, const pn_args *args, pn
            pn_builder_text(&b, out);
 }
 
+/* repr(): no line is broken, the keys of dicts keep their order. */
 static bool filter_pprint(pn_render *r, pn_value *slots, const pn_args *args, pn_value *out) {
     pn_builder b = pn_builder_new(r);
     (void)args;
     return pn_print_repr(&b, &slots[0]) && pn_builder_text(&b, out);
 }
 
-/* At most width characters a line, broken at spaces; lines that are there stay. */
+/* At most width characters a line, broken at spaces and inside of longer words, not at hyphens; lines stay apart. */
 static bool filter_wordwrap(pn_render *r, pn_value *slots, const pn_args *args, pn_value *out) {
-    const pn_text *text, *by = NULL;
+    const pn_text *text = NULL, *by = NULL;
     int64_t width = 79;
     bool break_long = true;
     (void)args;
-    if (!subject(r, slots, &text) || !pn_arg_int(r, &slots[1], "wordwrap(): width", &width) ||
+    if (!text_subject(r, slots, &text) || !pn_arg_int(r, &slots[1], "wordwrap(): width", &width) ||
         !pn_arg_bool(r, &slots[2], &break_long))
         return false;
     if (slots[3].kind != PN_V_NONE && !pn_arg_text(r, &slots[3], "wordwrap(): wrapstring", &by))

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct spec {
@@ -116,6 +117,26 @@ static bool put_integer(pn_builder *b, const spec *s, const pn_value *v, int64_t
                       4, v->origin);
 }
 
+/* No type but a precision: as %g, but never without a decimal, and scientific one digit earlier. */
+static void fix_bare(char *digits, size_t cap, double f, int precision) {
+    char e[160];
+    (void)snprintf(e, sizeof e, "%.*e", precision - 1, f);
+    for (char *comma = e; *comma; comma++)
+        if (*comma == ',') *comma = '.';
+    char *mark = strchr(e, 'e');
+    const bool late = strtol(mark + 1, NULL, 10) + 1 == precision;
+    if (!late) {
+        if (!strpbrk(digits, ".e")) strcat(digits, ".0");
+        return;
+    }
+    char *end = mark;
+    if (strchr(e, '.')) {
+        while (end[-1] == '0') end--;
+        if (end[-1] == '.') end--;
+    }
+    (void)snprintf(digits, cap, "%.*s%s", (int)(end - e), e, mark);
+}
+
 static bool put_float(pn_builder *b, const spec *s, double f, int32_t origin, bool percent_style) {
     char digits[512];
     const bool negative = signbit(f) && !isnan(f);
@@ -145,7 +166,7 @@ static bool put_float(pn_builder *b, const spec *s, double f, int32_t origin, bo
     (void)snprintf(digits, sizeof digits, format, (int)precision, scaled);
     for (char *comma = digits; *comma; comma++)
         if (*comma == ',') *comma = '.';
-    if (bare && !strpbrk(digits, ".e")) strcat(digits, ".0");
+    if (bare) fix_bare(digits, sizeof digits, scaled, precision ? (int)precision : 1);
     if (type == '%') strcat(digits, "%");
     return put_number(b, s, negative, "", digits, strlen(digits), 3, origin);
 }
@@ -159,7 +180,6 @@ typedef struct percent {
     const pn_args *args; /* a tuple of values, or NULL: */
     const pn_value *one; /* one value, or the dict of %(name)s */
     size_t used;
-    bool by_name;
 } percent;
 
 static bool next_value(percent *p, pn_value *out) {
@@ -179,7 +199,6 @@ static bool named_value(percent *p, pn_value *out) {
     if (!found) return pn_r_fail(p->r, "a key of the format string is not in the mapping");
     *out = *found;
     p->at += n + 1;
-    p->by_name = true;
     return true;
 }
 
@@ -248,12 +267,13 @@ static bool put_percent_char(percent *p, pn_builder *b, spec *s, const pn_value 
         if (!s->align) s->align = '>';
         return put_text(b, s, v->text);
     }
-    if (v->kind != PN_V_INT || v->i < 0 || v->i > 0x10ffff || (v->i >= 0xd800 && v->i < 0xe000))
+    const int64_t code = v->kind == PN_V_BOOL ? v->b : v->kind == PN_V_INT ? v->i : -1;
+    if (code < 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
         return pn_r_fail(p->r, "%%c requires int or char");
     pn_builder c = pn_builder_new(p->r);
     pn_value text;
     if (!s->align) s->align = '>';
-    return pn_put_code(&c, (uint32_t)v->i, v->origin) && pn_builder_text(&c, &text) &&
+    return pn_put_code(&c, (uint32_t)code, v->origin) && pn_builder_text(&c, &text) &&
            put_text(b, s, text.text);
 }
 
@@ -317,8 +337,10 @@ bool pn_percent_format(pn_render *r, const pn_text *format, const pn_args *args,
         }
         if ((!v.kind && !next_value(&p, &v)) || !put_percent_value(&p, &b, &s, &v)) return false;
     }
-    const bool left = args ? p.used < args->n_pos : !p.used && !p.by_name && one->kind != PN_V_DICT;
-    if (left && !(one && one->kind == PN_V_DICT))
+    /* one value that has items counts as a mapping, which need not be used up */
+    const bool mapping = one && (one->kind == PN_V_DICT || one->kind == PN_V_LIST ||
+                                 one->kind == PN_V_RANGE || one->kind == PN_V_UNDEFINED);
+    if (args ? p.used < args->n_pos : !p.used && !mapping)
         return pn_r_fail(r, "not all arguments converted during string formatting");
     return pn_builder_text(&b, out);
 }
@@ -392,6 +414,8 @@ static bool format_value(pn_render *r, pn_builder *b, const spec *s, const pn_va
     if (v->kind == PN_V_STRING || v->kind == PN_V_UNDEFINED) {
         const pn_text *text;
         if (s->type && s->type != 's') return wrong_type(r, s, v);
+        if (s->sign || s->group)
+            return pn_r_fail(r, "sign or ',' not allowed in string format specifier");
         if (s->align == '=' && s->fill.data[0] != '0')
             return pn_r_fail(r, "'=' alignment not allowed in string format specifier");
         if (!pn_to_text(r, v, &text)) return false;
@@ -399,6 +423,8 @@ static bool format_value(pn_render *r, pn_builder *b, const spec *s, const pn_va
         if (left.align == '=') left.align = '<';
         return put_text(b, &left, text);
     }
+    if (integer && s->precision >= 0 && (!s->type || strchr("bcdoxX", s->type)))
+        return pn_r_fail(r, "Precision not allowed in integer format specifier");
     if (integer && (!s->type || strchr("bdoxXn", s->type))) return put_integer(b, s, v, -1);
     if (integer && s->type == 'c') {
         percent p = {.r = r};

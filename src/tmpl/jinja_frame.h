@@ -26,9 +26,10 @@ struct pn_macro {
 
 struct pn_loop {
     const pn_node *node;
-    pn_frame *frame; /* around the loop */
-    pn_list *items;
-    size_t at; /* of the current item */
+    pn_frame *frame;       /* around the loop */
+    const pn_list *items;  /* what it walks: a list, or */
+    const pn_range *range; /* numbers, which are not made into a list */
+    size_t n, at;          /* items; the current one */
     int32_t depth;
     bool changed_once;
     pn_value last_changed;

@@ -71,22 +71,31 @@ static bool write_number(const writer *w, const pn_value *v) {
     return pn_put(w->b, text, n, v->origin);
 }
 
-static bool write_line(const writer *w, int depth) {
-    if (!w->indent) return true;
-    return pn_put(w->b, "\n", 1, 0) && pn_put_fill(w->b, w->indent, (size_t)depth);
+/* Separators and line ends inside of a container have its origin. */
+static bool write_mark(const writer *w, const pn_text *mark, int32_t origin) {
+    return origin ? pn_put(w->b, mark->data, mark->n, origin) : pn_put_text(w->b, mark);
 }
 
-static bool write_separator(const writer *w, size_t i, int depth) {
-    return (i == 0 || pn_put_text(w->b, w->item)) && write_line(w, depth);
+static bool write_line(const writer *w, int depth, int32_t origin) {
+    if (!w->indent) return true;
+    if (!pn_put(w->b, "\n", 1, origin)) return false;
+    for (int i = 0; i < depth; i++)
+        if (!write_mark(w, w->indent, origin)) return false;
+    return true;
+}
+
+static bool write_separator(const writer *w, size_t i, int depth, int32_t origin) {
+    return (i == 0 || write_mark(w, w->item, origin)) && write_line(w, depth, origin);
 }
 
 static bool write_list(const writer *w, const pn_value *v, int depth) {
     if (!v->list->n) return pn_put_c(w->b, "[]", v->origin);
     if (!pn_put_c(w->b, "[", v->origin)) return false;
     for (size_t i = 0; i < v->list->n; i++)
-        if (!write_separator(w, i, depth + 1) || !write_at(w, &v->list->items[i], depth + 1))
+        if (!write_separator(w, i, depth + 1, v->origin) ||
+            !write_at(w, &v->list->items[i], depth + 1))
             return false;
-    return write_line(w, depth) && pn_put_c(w->b, "]", v->origin);
+    return write_line(w, depth, v->origin) && pn_put_c(w->b, "]", v->origin);
 }
 
 static bool write_key(const writer *w, const pn_value *key) {
@@ -111,10 +120,10 @@ static bool write_dict(const writer *w, const pn_value *v, int depth) {
     if (w->sort_keys && !pn_sort_rows(r, rows, n, 2, false)) return false;
     if (!pn_put_c(w->b, "{", v->origin)) return false;
     for (size_t i = 0; i < n; i++)
-        if (!write_separator(w, i, depth + 1) || !write_key(w, &rows[2 * i]) ||
-            !pn_put_text(w->b, w->key) || !write_at(w, &rows[2 * i + 1], depth + 1))
+        if (!write_separator(w, i, depth + 1, v->origin) || !write_key(w, &rows[2 * i]) ||
+            !write_mark(w, w->key, v->origin) || !write_at(w, &rows[2 * i + 1], depth + 1))
             return false;
-    return write_line(w, depth) && pn_put_c(w->b, "}", v->origin);
+    return write_line(w, depth, v->origin) && pn_put_c(w->b, "}", v->origin);
 }
 
 static bool write_at(const writer *w, const pn_value *v, int depth) {

@@ -26,7 +26,7 @@ void *pn_parser_fail(pn_parser *p, const char *what, const char *detail) {
     return NULL;
 }
 
-#define MAX_TREE_BYTES ((size_t)256 << 20)
+#define MAX_TREE_BYTES ((size_t)96 << 20)
 
 void *pn_parser_alloc(pn_parser *p, size_t bytes) {
     if (p->status) return NULL;

@@ -176,7 +176,7 @@ void pn_tmpl_output_free(pn_tmpl_output *out) {
 static void set_bounds(pn_render *r, const pn_tmpl_options *o) {
     r->max_steps = o->max_steps ? o->max_steps : 10000000;
     r->max_output_bytes = o->max_output_bytes ? o->max_output_bytes : (size_t)64 << 20;
-    r->max_bytes = o->max_memory_bytes ? o->max_memory_bytes : (size_t)256 << 20;
+    r->max_bytes = o->max_memory_bytes ? o->max_memory_bytes : (size_t)160 << 20;
     r->max_calls = o->max_depth > 0 ? o->max_depth : 200;
     r->now = o->now;
 }

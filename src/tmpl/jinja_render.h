@@ -22,7 +22,9 @@ struct pn_render {
     uint64_t steps, max_steps;
     int32_t depth; /* nodes being walked inside each other, bounded for the C stack */
     int32_t calls, max_calls;
-    int32_t line;        /* of the node being walked, for messages */
+    uint64_t
+        kept_frames; /* macros and recursive loops made so far: they remember the frame around them */
+    int32_t line;    /* of the node being walked, for messages */
     int32_t data_origin; /* of values being read from variables */
     bool
         in_messages; /* the variable `messages` is being read: its elements have origins of their own */

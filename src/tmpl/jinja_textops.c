@@ -31,7 +31,9 @@ static pn_case case_of(pn_map map, bool first, bool after_cased, uint32_t c) {
     case PN_MAP_FOLD: return PN_CASE_FOLD;
     case PN_MAP_CAPITALIZE: return first ? PN_CASE_TITLE : PN_CASE_LOWER;
     case PN_MAP_TITLE: return after_cased ? PN_CASE_LOWER : PN_CASE_TITLE;
-    default: return pn_uni_is_upper(c) ? PN_CASE_LOWER : PN_CASE_UPPER;
+    default:
+        return pn_uni_is_upper(c) ? PN_CASE_LOWER
+                                  : PN_CASE_UPPER; /* swap; title case stays, see below */
     }
 }
 
@@ -46,6 +48,10 @@ bool pn_text_map(pn_render *r, const pn_text *text, pn_map map, pn_value *out) {
         const int32_t origin = pn_text_origin(text, i);
         const pn_case which = case_of(map, i == 0, after_cased, c);
         size_t n = pn_uni_map(which, c, to);
+        if (map == PN_MAP_SWAP && pn_uni_is_title(c)) {
+            to[0] = c;
+            n = 1;
+        }
         if (c == 0x3a3 && which == PN_CASE_LOWER && is_final_sigma(text, i, i + len)) to[0] = 0x3c2;
         if (c >= 0x80 && !pn_r_charge(r, 8)) return false;
         for (size_t k = 0; k < n; k++)
@@ -136,55 +142,71 @@ bool pn_text_pad(pn_render *r, const pn_text *text, int64_t width, const pn_text
            pn_put_fill(&b, fill, (size_t)(missing - left)) && pn_builder_text(&b, out);
 }
 
-/* One line [from, to) of text, in lines of at most width characters. */
-static bool wrap_line(pn_builder *b, const pn_text *text, size_t from, size_t to, size_t width,
-                      bool break_long, const pn_text *by) {
-    size_t used = 0; /* characters on the current line */
-    bool first = true;
-    for (size_t i = from; i < to;) {
-        size_t space_end = i, word_end, n_space, n_word;
-        while (space_end < to && text->data[space_end] == ' ') space_end++;
-        for (word_end = space_end; word_end < to && text->data[word_end] != ' ';) word_end++;
-        const pn_text word = {
-            .data = text->data + space_end, .n = word_end - space_end, .n_chars = SIZE_MAX};
-        n_space = space_end - i;
-        n_word = pn_text_chars(&word);
-        if (!pn_r_charge(b->r, 1 + word.n / 32)) return false;
-        if (!n_word) break; /* white space at the end goes */
-        if (used && used + n_space + n_word > width) {
-            if (!pn_put_text(b, by)) return false;
-            used = n_space = 0;
-        }
-        if (!(first || used) || (n_space && !pn_put_range(b, text, i, space_end))) n_space = 0;
-        used += n_space;
-        first = false;
-        for (size_t at = space_end; at < word_end;) {
-            if (break_long && used >= width) {
-                if (!pn_put_text(b, by)) return false;
-                used = 0;
-            }
-            uint32_t c;
-            const size_t len = pn_uni_decode(text->data + at, word_end - at, &c);
-            if (!pn_put_range(b, text, at, at + len)) return false;
-            used++;
-            at += len;
-        }
-        i = word_end;
+typedef struct wrapper {
+    pn_builder *b;
+    const pn_text *text, *by;
+    size_t width, n_lines;
+    bool break_long;
+} wrapper;
+
+static size_t count_chars(const pn_text *text, size_t from, size_t to) {
+    const pn_text part = {.data = text->data + from, .n = to - from, .n_chars = SIZE_MAX};
+    return pn_text_chars(&part);
+}
+
+/* End of the run of spaces, or of other characters, at `at`. */
+static size_t chunk_end(const pn_text *text, size_t at, size_t to, bool space) {
+    while (at < to && ((text->data[at] && strchr("\t\v\f\r ", text->data[at])) != 0) == space) at++;
+    return at;
+}
+
+/* Prints the next line of [*at, to) and moves *at behind it. White space begins only the first line and ends none. */
+static bool wrap_once(wrapper *w, size_t *at, size_t to) {
+    size_t used = 0, end = *at, kept = *at, next;
+    bool space = chunk_end(w->text, *at, to, true) > *at;
+    if (space && w->n_lines) {
+        *at = end = kept = chunk_end(w->text, *at, to, true);
+        space = false;
     }
-    return !b->r->status;
+    for (; end < to; end = next, space = !space) {
+        next = chunk_end(w->text, end, to, space);
+        const size_t n = count_chars(w->text, end, next);
+        if (!pn_r_charge(w->b->r, 1 + n / 32)) return false;
+        if (used + n <= w->width) {
+            used += n;
+            if (!space) kept = next;
+            continue;
+        }
+        if (n > w->width && w->break_long) {
+            const pn_text rest = {
+                .data = w->text->data + end, .n = next - end, .n_chars = SIZE_MAX};
+            end += pn_text_offset(&rest, w->width - used);
+            if (!space && w->width > used) kept = end;
+        } else if (n > w->width && end == *at) {
+            end = kept = next;
+        }
+        break;
+    }
+    if (kept > *at) {
+        if (w->n_lines++ && !pn_put_text(w->b, w->by)) return false;
+        if (!pn_put_range(w->b, w->text, *at, kept)) return false;
+    }
+    *at = end;
+    return true;
 }
 
 bool pn_text_wrap(pn_render *r, const pn_text *text, size_t width, bool break_long,
                   const pn_text *by, pn_value *out) {
     static const pn_text newline = {.data = "\n", .n = 1, .n_chars = 1};
     pn_builder b = pn_builder_new(r);
-    if (!by) by = &newline;
-    for (size_t at = 0; at < text->n;) {
+    wrapper w = {&b, text, by ? by : &newline, width, 0, break_long};
+    for (size_t at = 0, to; at < text->n; at = to + 1) {
         const char *end = memchr(text->data + at, '\n', text->n - at);
-        const size_t to = end ? (size_t)(end - text->data) : text->n;
-        if (at && !pn_put_text(&b, by)) return false;
-        if (!wrap_line(&b, text, at, to, width, break_long, by)) return false;
-        at = to + 1;
+        to = end ? (size_t)(end - text->data) : text->n;
+        if (at && !pn_put_text(&b, w.by)) return false;
+        w.n_lines = 0;
+        while (at < to)
+            if (!wrap_once(&w, &at, to)) return false;
     }
     return pn_builder_text(&b, out);
 }

@@ -30,7 +30,7 @@ typedef struct pn_tmpl_options {
     struct tm now;           /* the local time that strftime_now shows */
     uint64_t max_steps;      /* 0: 10 million */
     size_t max_output_bytes; /* 0: 64 MiB */
-    size_t max_memory_bytes; /* 0: 256 MiB, everything a render allocates */
+    size_t max_memory_bytes; /* 0: 160 MiB, everything a render allocates */
     int32_t max_depth;       /* macro calls inside each other; 0: 200 */
     const char *const
         *trusted; /* names of variables whose text counts as the template's, ended by NULL;

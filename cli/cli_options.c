@@ -1,8 +1,8 @@
 /* cli_options.c: one table for all options.
  *
- * A row says how an option is spelled, what it takes, where its value goes, which commands have it and what help
- * prints. A name may occur twice for different commands (--ids). Order of precedence: command line, then the
- * environment (PUNA_<LONG_NAME>), then the default. */
+ * A row says how an option is spelled, what it takes, where its value goes, which commands have
+ * it and what help prints. A name may occur twice for different commands (--ids). Order of
+ * precedence: command line, then the environment (PUNA_<LONG_NAME>), then the default. */
 #define _GNU_SOURCE /* getopt_long_only; the POSIX names stay visible beside it */
 #include "cli_options.h"
 
@@ -181,9 +181,10 @@ static const row rows[] = {
 
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
-/* ---- values --------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
-/* "where" is how the user wrote it: "--temp", "-c" or "PUNA_CTX_SIZE". All return STATUS_DONE or STATUS_USAGE. */
+/* "where" is how the user wrote it: "--temp", "-c" or "PUNA_CTX_SIZE". All return STATUS_DONE or
+ * STATUS_USAGE. */
 
 static int set_whole(const row *r, int32_t *to, const char *value, const char *where) {
     char *end;
@@ -300,7 +301,7 @@ static int set_value(options *o, const row *r, const char *value, const char *wh
     return STATUS_USAGE;
 }
 
-/* ---- environment ---------------------------------------------------------------------------------------- */
+/* ---- environment ----------------------------------------------------------------------------- */
 
 static bool is_false(const char *value) {
     return !*value || !strcmp(value, "0") || !strcmp(value, "false") || !strcmp(value, "no") ||
@@ -323,7 +324,7 @@ static int read_environment(options *o) {
     return STATUS_DONE;
 }
 
-/* ---- command line --------------------------------------------------------------------------------------- */
+/* ---- command line ---------------------------------------------------------------------------- */
 
 enum { FIRST_LONG = 1000 }; /* getopt's val of row i is FIRST_LONG + i; below are letters */
 
@@ -366,7 +367,8 @@ static const row *find_row(int value, unsigned bit) {
     return NULL;
 }
 
-/* After getopt's '?': an unknown word, an unknown letter in a cluster (optopt), or --flag=value (optopt too). */
+/* After getopt's '?': an unknown word, an unknown letter in a cluster (optopt), or --flag=value
+ * (optopt too). */
 static int refuse(const options *o, const spelling *s, const char *word) {
     const char *names[3 * N_ROWS];
     char letter[3] = {'-', (char)optopt, 0};
@@ -463,7 +465,7 @@ void options_free(options *o) {
     free(o->biases);
 }
 
-/* ---- help ----------------------------------------------------------------------------------------------- */
+/* ---- help ------------------------------------------------------------------------------------ */
 
 static void print_row(FILE *out, const row *r) {
     char left[64];

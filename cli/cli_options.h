@@ -1,7 +1,8 @@
 /* cli_options.h: the options of all commands, parsed from the environment and the command line.
  *
- * One table in cli_options.c drives getopt_long, the help text, the range checks and the environment: every long
- * option --some-name can also be set as PUNA_SOME_NAME; the command line wins. */
+ * One table in cli_options.c drives getopt_long, the help text, the range checks and the
+ * environment: every long option --some-name can also be set as PUNA_SOME_NAME; the command line
+ * wins. */
 #ifndef PUNA_CLI_OPTIONS_H
 #define PUNA_CLI_OPTIONS_H
 
@@ -60,8 +61,9 @@ struct options {
     int n_words;
 };
 
-/* Parses argv[1..] (argv[0] is the command's name) into *o. Returns STATUS_DONE or STATUS_USAGE, after a message
- * on stderr. *o stays valid for the life of argv; options_free releases what it holds. */
+/* Parses argv[1..] (argv[0] is the command's name) into *o. Returns STATUS_DONE or STATUS_USAGE,
+ * after a message on stderr. *o stays valid for the life of argv; options_free releases what it
+ * holds. */
 int options_parse(options *o, const command *cmd, int argc, char **argv);
 void options_free(options *o);
 

@@ -1,7 +1,8 @@
 /* cli_print.h: the two streams of the program, and numbers as people read them.
  *
- * Data goes to stdout through out_*, which notices a reader that went away or a full disk; messages go to stderr
- * through print_*. Colours appear only on a terminal (NO_COLOR, TERM=dumb and CLICOLOR_FORCE are obeyed). */
+ * Data goes to stdout through out_*, which notices a reader that went away or a full disk;
+ * messages go to stderr through print_*. Colours appear only on a terminal (NO_COLOR, TERM=dumb
+ * and CLICOLOR_FORCE are obeyed). */
 #ifndef PUNA_CLI_PRINT_H
 #define PUNA_CLI_PRINT_H
 
@@ -30,15 +31,15 @@ __attribute__((format(printf, 1, 2))) void print_note(const char *format, ...);
 /* Writes to stdout. False when stdout cannot take more: stop, and let out_finish say why. */
 bool out_write(const char *bytes, size_t n_bytes);
 __attribute__((format(printf, 1, 2))) bool out_printf(const char *format, ...);
-/* Writes text that came out of a file, spaces up to width columns behind it: control characters, which could
- * command a terminal, and what is no UTF-8 become "?". */
+/* Writes text that came out of a file, spaces up to width columns behind it: control characters,
+ * which could command a terminal, and what is no UTF-8 become "?". */
 bool out_clean(const char *line, int width);
-/* Writes the bytes in quotes on one line: \n, \t, \\, \' and, for other control characters and bytes that are no
- * UTF-8, \xHH. */
+/* Writes the bytes in quotes on one line: \n, \t, \\, \' and, for other control characters and
+ * bytes that are no UTF-8, \xHH. */
 bool out_quoted(const char *bytes, size_t n_bytes);
 bool out_flush(void);
-/* Flushes stdout; returns status, or STATUS_FAILED with a message when output was lost. A reader that closed the
- * pipe has what it wanted: that is no error. */
+/* Flushes stdout; returns status, or STATUS_FAILED with a message when output was lost. A reader
+ * that closed the pipe has what it wanted: that is no error. */
 int out_finish(int status);
 
 /* "93.8 MiB", "134.5 M", "98,362,432" into buf, which is returned. */

@@ -1,8 +1,9 @@
 /* cmd_bench.c: puna bench: prefill and decode speed, with spread.
  *
- * pp<p>: one sequence is fed p tokens that are random but the same in every program run, and computed at once.
- * tg<n>: one token is fed and n are decoded greedily, ends of text not allowed. Every repetition opens a new
- * sequence and prefill feeds other tokens, so that nothing can be reused; one run before is not counted. */
+ * pp<p>: one sequence is fed p tokens that are random but the same in every program run, and
+ * computed at once. tg<n>: one token is fed and n are decoded greedily, ends of text not
+ * allowed. Every repetition opens a new sequence and prefill feeds other tokens, so that nothing
+ * can be reused; one run before is not counted. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

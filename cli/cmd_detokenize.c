@@ -1,7 +1,7 @@
 /* cmd_detokenize.c: puna detokenize: token ids in, text out. Needs the vocabulary only.
  *
- * With --exact, tokenize --ids | detokenize --exact gives back what went in where the tokenizer loses nothing
- * (byte-level BPE). On a terminal a newline follows the text. */
+ * With --exact, tokenize --ids | detokenize --exact gives back what went in where the tokenizer
+ * loses nothing (byte-level BPE). On a terminal a newline follows the text. */
 #define _POSIX_C_SOURCE 200809L /* getline, isatty */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,9 @@
 /* cmd_eval.c: puna eval: the perplexity of a text.
  *
- * The tokens are cut into chunks of n_ctx; each chunk is a sequence of its own whose first token is BOS where the
- * vocabulary adds one. Positions n_ctx/2 .. n_ctx-2 are scored, so every scored token has at least half a context
- * before it: the measure of llama.cpp's perplexity tool. Sums are in double. */
+ * The tokens are cut into chunks of n_ctx; each chunk is a sequence of its own whose first token
+ * is BOS where the vocabulary adds one. Positions n_ctx/2 .. n_ctx-2 are scored, so every scored
+ * token has at least half a context before it: the measure of llama.cpp's perplexity tool. Sums
+ * are in double. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* cmd_logits.c: puna logits: what the model expects after a prompt.
  *
- * --top prints the highest logits of the last position with their log-probabilities; --all writes the logits of
- * every position as raw float32 [n_tokens][n_vocab] in the byte order of the machine, for comparisons. */
+ * --top prints the highest logits of the last position with their log-probabilities; --all
+ * writes the logits of every position as raw float32 [n_tokens][n_vocab] in the byte order of
+ * the machine, for comparisons. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>

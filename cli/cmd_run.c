@@ -1,7 +1,7 @@
 /* cmd_run.c: puna run: complete a text.
  *
- * stdout gets the generated text and nothing else (with --json: one object), piece by piece as it is decoded;
- * speed, seed and progress go to stderr. */
+ * stdout gets the generated text and nothing else (with --json: one object), piece by piece as
+ * it is decoded; speed, seed and progress go to stderr. */
 #define _POSIX_C_SOURCE 200809L /* isatty */
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,7 +154,8 @@ static double rate(double n, double seconds) {
     return seconds > 0 ? n / seconds : 0;
 }
 
-/* The first token is drawn from the prefill's logits: decode has one computed token less than were sampled. */
+/* The first token is drawn from the prefill's logits: decode has one computed token less than
+ * were sampled. */
 static double n_decoded(const puna_seq_stats *stats) {
     return stats->n_sampled > 1 ? stats->n_sampled - 1 : 0;
 }

@@ -1,7 +1,8 @@
 /* cmd_show.c: puna show: what a model file is, and whether puna could run it.
  *
- * The file is opened at three levels in turn: the container, the tokenizer, everything. What the first level can
- * tell is printed even when a later one fails; the failure is the fault shown, and decides the exit status. */
+ * The file is opened at three levels in turn: the container, the tokenizer, everything. What the
+ * first level can tell is printed even when a later one fails; the failure is the fault shown,
+ * and decides the exit status. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +89,7 @@ static void count_types(report *r) {
     qsort(r->mix, (size_t)r->n_types, sizeof *r->mix, by_bytes);
 }
 
-/* ---- as text -------------------------------------------------------------------------------------------- */
+/* ---- as text --------------------------------------------------------------------------------- */
 
 static void print_fact(const char *name, const char *value) {
     if (!*value) return;
@@ -221,7 +222,7 @@ static void print_text(const report *r) {
                                                   : "not use this file");
 }
 
-/* ---- as JSON -------------------------------------------------------------------------------------------- */
+/* ---- as JSON --------------------------------------------------------------------------------- */
 
 static json_t *json_facts(const report *r) {
     const puna_model_info *i = &r->info;

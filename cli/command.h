@@ -1,7 +1,8 @@
-/* command.h: what a subcommand of puna is: one row of the table in main.c, one function in cmd_<name>.c.
+/* command.h: what a subcommand of puna is: one row of the table in main.c, one function in
+ * cmd_<name>.c.
  *
- * A command gets its parsed options and returns the exit status of the program. It prints what was asked for on
- * stdout and everything else on stderr. */
+ * A command gets its parsed options and returns the exit status of the program. It prints what
+ * was asked for on stdout and everything else on stderr. */
 #ifndef PUNA_CLI_COMMAND_H
 #define PUNA_CLI_COMMAND_H
 

@@ -12,7 +12,8 @@ json_t *json_text(const char *bytes, size_t n_bytes);
 /* A number; null where JSON has none (NaN, infinity). */
 json_t *json_number(double value);
 json_t *json_id_array(const int32_t *ids, int32_t n_ids);
-/* Prints value and a newline on stdout and releases it. pretty: over several lines. Returns an exit status. */
+/* Prints value and a newline on stdout and releases it. pretty: over several lines. Returns an
+ * exit status. */
 int json_print(json_t *value, bool pretty);
 
 #endif

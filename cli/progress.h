@@ -1,7 +1,8 @@
 /* progress.h: how far long work has come, on stderr.
  *
- * On a terminal a bar that redraws itself and disappears at the end; elsewhere one line every 10 seconds (for
- * job logs); nothing with -q, and nothing for work that is done within half a second. */
+ * On a terminal a bar that redraws itself and disappears at the end; elsewhere one line every 10
+ * seconds (for job logs); nothing with -q, and nothing for work that is done within half a
+ * second. */
 #ifndef PUNA_CLI_PROGRESS_H
 #define PUNA_CLI_PROGRESS_H
 

@@ -12,7 +12,7 @@
 
 #include "cli_print.h"
 
-/* ---- Ctrl-C --------------------------------------------------------------------------------------------- */
+/* ---- Ctrl-C ---------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t interrupted;
 static puna_engine *volatile running_engine;
@@ -23,7 +23,8 @@ static void on_interrupt(int signal_number) {
     if (running_engine) puna_engine_cancel(running_engine);
 }
 
-/* A mapped page that is no longer there: somebody cut or replaced the model file. Nothing can be mended here. */
+/* A mapped page that is no longer there: somebody cut or replaced the model file. Nothing can be
+ * mended here. */
 static void on_lost_page(int signal_number) {
     static const char message[] =
         "puna: the model file changed or could not be read while in use: start again, "
@@ -58,7 +59,7 @@ static bool on_progress(void *user, double fraction) {
     return !interrupted;
 }
 
-/* ---- model and engine ----------------------------------------------------------------------------------- */
+/* ---- model and engine ------------------------------------------------------------------------ */
 
 /* Where ./quickstart keeps the default model. */
 static char *default_model_path(void) {
@@ -149,7 +150,7 @@ void session_close(session *s) {
     memset(s, 0, sizeof *s);
 }
 
-/* ---- tokens --------------------------------------------------------------------------------------------- */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 uint32_t session_tokenize_flags(const options *o) {
     return (o->no_bos ? 0 : PUNA_TOKENIZE_ADD_SPECIAL) |

@@ -1,5 +1,6 @@
-/* session.h: what the commands do with the library in the same way: open a model and an engine as the options
- * say, turn text into tokens and back, step until a sequence is done, and stop on Ctrl-C.
+/* session.h: what the commands do with the library in the same way: open a model and an engine as
+ * the options say, turn text into tokens and back, step until a sequence is done, and stop on
+ * Ctrl-C.
  *
  * Functions that can fail print the message themselves and return an exit status. */
 #ifndef PUNA_CLI_SESSION_H
@@ -17,17 +18,19 @@ typedef struct session {
     progress prefill;
 } session;
 
-/* Zero a session with {0} before; session_close releases what is open and may be called at any time. */
+/* Zero a session with {0} before; session_close releases what is open and may be called at any
+ * time. */
 int session_open_model(session *s, const options *o, puna_open_level level);
-/* n_ctx: positions per sequence; 0: as the options say. Says on stderr when the context had to be cut. */
+/* n_ctx: positions per sequence; 0: as the options say. Says on stderr when the context had to
+ * be cut. */
 int session_open_engine(session *s, const options *o, int32_t n_ctx);
 void session_close(session *s);
 
 /* The engine options that the command line asks for. */
 void session_engine_options(puna_engine_options *engine_options, const options *o);
 
-/* Ctrl-C asks the engine to stop; a second one ends the program. A model file that is cut while it is mapped ends
- * it with a message. */
+/* Ctrl-C asks the engine to stop; a second one ends the program. A model file that is cut while
+ * it is mapped ends it with a message. */
 void session_catch_signals(void);
 bool session_interrupted(void);
 

@@ -11,8 +11,8 @@ typedef struct text {
 
 /* Reads a whole file; "-" is stdin. Returns an exit status, after a message. */
 int text_read_file(const char *path, text *out);
-/* The prompt of -p, -f, or the piped stdin; -e is applied. One newline at the end of a file or of stdin is
- * dropped: editors and echo put it there. Refuses an empty prompt. */
+/* The prompt of -p, -f, or the piped stdin; -e is applied. One newline at the end of a file or
+ * of stdin is dropped: editors and echo put it there. Refuses an empty prompt. */
 int text_read_prompt(const options *o, text *out);
 /* words[0..n) with single spaces between them. */
 void text_join(char *const *words, int n_words, text *out);

@@ -2,8 +2,9 @@
  * puna.h: the public interface of libpuna, the only header a program needs.
  *
  * Three objects:
- *   puna_model    a loaded GGUF file. Immutable once open, reference-counted, usable from any thread.
- *   puna_engine   a model put to work: KV cache, workspace, worker threads, sequences. One thread at a time.
+ *   puna_model    a loaded GGUF file. Immutable once open, reference-counted; any thread.
+ *   puna_engine   a model put to work: KV cache, workspace, threads, sequences. One thread at a
+ *                 time.
  *   puna_seq      one timeline of tokens inside an engine, with its sampler. Belongs to its engine.
  *
  * The whole life of a completion:
@@ -12,15 +13,18 @@
  *   -> puna_engine_step until the sequence's PUNA_EVENT_FINISHED arrives -> the _free functions
  *
  * Conventions
- *   - Every function that can fail returns puna_status (PUNA_OK is 0) and takes a puna_error * last, which may
- *     be NULL; on failure it holds one line that names the file, key, tensor or argument. Out-pointers are
- *     written on success only (counts documented as "needed" excepted).
- *   - Every option struct begins with its own size: call its _init function, then change fields. A struct of an
- *     older or newer size than the library's is accepted; fields the caller does not know keep their defaults.
- *   - Text is UTF-8 with an explicit length in bytes. Token ids are int32_t, counts int32_t, sizes size_t.
- *   - X_free(NULL) does nothing. The library never exits, aborts, prints, or installs signal handlers.
- *   - Same model, prompt, seed and sampler give the same tokens and the same bits, whatever the batch,
- *     the number of threads, the chunking of the prompt, or what was reused from the cache.
+ *   - Every function that can fail returns puna_status (PUNA_OK is 0) and takes a puna_error *
+ *     last, which may be NULL; on failure it holds one line that names the file, key, tensor or
+ *     argument. Out-pointers are written on success only (counts documented as "needed" excepted).
+ *   - Every option struct begins with its own size: call its _init function, then change fields. A
+ *     struct of an older or newer size than the library's is accepted; fields the caller does not
+ *     know keep their defaults.
+ *   - Text is UTF-8 with an explicit length in bytes. Token ids are int32_t, counts int32_t, sizes
+ *     size_t.
+ *   - X_free(NULL) does nothing. The library never exits, aborts, prints, or installs signal
+ *     handlers.
+ *   - Same model, prompt, seed and sampler give the same tokens and the same bits, whatever the
+ *     batch, the number of threads, the chunking of the prompt, or what was reused from the cache.
  */
 #ifndef PUNA_H
 #define PUNA_H
@@ -41,7 +45,7 @@ extern "C" {
 
 #define PUNA_VERSION "0.1.0"
 
-/* ---- status and errors ------------------------------------------------------------------------------- */
+/* ---- status and errors ----------------------------------------------------------------------- */
 
 /* ORDER src/base/status.def */
 typedef enum puna_status {
@@ -59,7 +63,8 @@ typedef enum puna_status {
 
 #define PUNA_ERROR_BYTES 256
 
-/* Owned by the caller. msg is one line of valid UTF-8 without control characters, NUL-terminated, cut to fit. */
+/* Owned by the caller. msg is one line of valid UTF-8 without control characters,
+ * NUL-terminated, cut to fit. */
 typedef struct puna_error {
     puna_status code;
     char msg[PUNA_ERROR_BYTES];
@@ -68,17 +73,18 @@ typedef struct puna_error {
 /* A short English name such as "out of memory". Never NULL; static storage. */
 PUNA_API const char *puna_status_name(puna_status status);
 
-/* ---- process-wide settings: call before anything else, from one thread -------------------------------- */
+/* ---- process-wide settings: call before anything else, from one thread ----------------------- */
 
 /* Version of the library actually linked, "major.minor.patch". */
 PUNA_API const char *puna_version(void);
 
-/* Name of the instruction set the kernels use: "avx512", "avx2" or "scalar". The best the CPU has, unless the
- * environment variable PUNA_ISA names a lower one. */
+/* Name of the instruction set the kernels use: "avx512", "avx2" or "scalar". The best the CPU
+ * has, unless the environment variable PUNA_ISA names a lower one. */
 PUNA_API const char *puna_cpu_isa(void);
 
-/* realloc(user, NULL, n) allocates; alloc and realloc return NULL on failure. All memory the library takes,
- * file mappings and thread stacks excepted, comes from here. NULL restores malloc/realloc/free. */
+/* realloc(user, NULL, n) allocates; alloc and realloc return NULL on failure. All memory the
+ * library takes, file mappings and thread stacks excepted, comes from here. NULL restores
+ * malloc/realloc/free. */
 typedef struct puna_allocator {
     void *(*alloc)(void *user, size_t bytes);
     void *(*realloc)(void *user, void *ptr, size_t bytes);
@@ -87,7 +93,11 @@ typedef struct puna_allocator {
 } puna_allocator;
 PUNA_API void puna_set_allocator(const puna_allocator *allocator);
 
-typedef enum puna_log_level { PUNA_LOG_DEBUG = 0, PUNA_LOG_INFO = 1, PUNA_LOG_WARN = 2 } puna_log_level;
+typedef enum puna_log_level {
+    PUNA_LOG_DEBUG = 0,
+    PUNA_LOG_INFO = 1,
+    PUNA_LOG_WARN = 2
+} puna_log_level;
 
 /* msg: one line, no newline, valid during the call only. May be called from any thread. */
 typedef void (*puna_log_fn)(void *user, puna_log_level level, const char *msg);
@@ -95,7 +105,7 @@ typedef void (*puna_log_fn)(void *user, puna_log_level level, const char *msg);
 /* Nothing is logged until a function is set; NULL silences again. */
 PUNA_API void puna_set_log(puna_log_fn fn, void *user);
 
-/* ---- model ------------------------------------------------------------------------------------------- */
+/* ---- model ----------------------------------------------------------------------------------- */
 
 typedef struct puna_model puna_model;
 
@@ -103,10 +113,12 @@ typedef struct puna_model puna_model;
 typedef enum puna_open_level {
     PUNA_OPEN_FULL = 0,  /* everything a model needs to run (default) */
     PUNA_OPEN_VOCAB = 1, /* keys and tokenizer only: vocabulary-only files open too */
-    PUNA_OPEN_FILE = 2   /* the container only: keys and tensor table, for puna_model_meta and _tensor */
+    PUNA_OPEN_FILE =
+        2 /* the container only: keys and tensor table, for puna_model_meta and _tensor */
 } puna_open_level;
 
-/* Progress of long work, 0.0 to 1.0. Return false to stop: the call then fails with PUNA_E_CANCELLED. */
+/* Progress of long work, 0.0 to 1.0. Return false to stop: the call then fails with
+ * PUNA_E_CANCELLED. */
 typedef bool (*puna_progress_fn)(void *user, double fraction);
 
 typedef struct puna_model_options {
@@ -119,8 +131,9 @@ typedef struct puna_model_options {
 } puna_model_options;
 PUNA_API void puna_model_options_init(puna_model_options *options);
 
-/* Opens a GGUF file (for a split model: its first part, ...-00001-of-0000N.gguf). options may be NULL.
- * Everything that depends on the file is checked here. The caller owns one reference to *model. */
+/* Opens a GGUF file (for a split model: its first part, ...-00001-of-0000N.gguf). options may be
+ * NULL. Everything that depends on the file is checked here. The caller owns one reference to
+ * *model. */
 PUNA_API puna_status puna_model_open(const char *path, const puna_model_options *options,
                                      puna_model **model, puna_error *err);
 /* Adds a reference and returns the same model. Thread-safe. */
@@ -131,21 +144,21 @@ PUNA_API void puna_model_free(puna_model *model);
 /* Facts about an open model. Strings live as long as the model and are "" when unknown. */
 typedef struct puna_model_info {
     size_t size;
-    const char *architecture;   /* "llama", "qwen3", ... */
-    const char *name;           /* general.name */
-    const char *quantization;   /* the type holding most weights, "Q5_K" */
-    const char *tokenizer;      /* tokenizer.ggml.model, with its pre-tokenizer: "gpt2/smollm" */
-    const char *chat_template;  /* the Jinja text or "" */
-    uint64_t file_bytes;        /* all parts */
-    uint64_t n_params;          /* elements of all tensors */
+    const char *architecture;  /* "llama", "qwen3", ... */
+    const char *name;          /* general.name */
+    const char *quantization;  /* the type holding most weights, "Q5_K" */
+    const char *tokenizer;     /* tokenizer.ggml.model, with its pre-tokenizer: "gpt2/smollm" */
+    const char *chat_template; /* the Jinja text or "" */
+    uint64_t file_bytes;       /* all parts */
+    uint64_t n_params;         /* elements of all tensors */
     int32_t n_tensors;
-    int32_t n_parts;            /* files of a split model */
-    int32_t n_vocab;            /* 0 at PUNA_OPEN_FILE */
-    int32_t n_ctx_train;        /* the rest is 0 below PUNA_OPEN_FULL */
+    int32_t n_parts;     /* files of a split model */
+    int32_t n_vocab;     /* 0 at PUNA_OPEN_FILE */
+    int32_t n_ctx_train; /* the rest is 0 below PUNA_OPEN_FULL */
     int32_t n_embd;
     int32_t n_layer;
     int32_t n_head;
-    int32_t n_head_kv;          /* of the first layer */
+    int32_t n_head_kv; /* of the first layer */
     int32_t n_ff;
     int32_t n_expert;
     int32_t n_expert_used;
@@ -153,48 +166,54 @@ typedef struct puna_model_info {
 /* Fills *info; info->size must be set by the caller. */
 PUNA_API void puna_model_get_info(const puna_model *model, puna_model_info *info);
 
-/* Number of metadata keys, and the i-th. The value is rendered as text (arrays as "[n x type]", long strings
- * whole) into buf, cut to buf_bytes with a NUL; *needed gets its full length without the NUL. Any may be NULL. */
+/* Number of metadata keys, and the i-th. The value is rendered as text (arrays as "[n x type]",
+ * long strings whole) into buf, cut to buf_bytes with a NUL; *needed gets its full length
+ * without the NUL. Any may be NULL. */
 PUNA_API int32_t puna_model_n_meta(const puna_model *model);
-PUNA_API const char *puna_model_meta(const puna_model *model, int32_t index, char *buf, size_t buf_bytes,
-                                     size_t *needed);
+PUNA_API const char *puna_model_meta(const puna_model *model, int32_t index, char *buf,
+                                     size_t buf_bytes, size_t *needed);
 
 typedef struct puna_tensor_info {
     size_t size;
     const char *name;
-    const char *type;  /* "Q5_K", ... */
+    const char *type; /* "Q5_K", ... */
     int32_t n_dims;
-    int64_t dims[4];   /* fastest first, as in the file; unused ones are 1 */
+    int64_t dims[4]; /* fastest first, as in the file; unused ones are 1 */
     uint64_t bytes;
-    bool supported;    /* puna has kernels for the type */
+    bool supported; /* puna has kernels for the type */
 } puna_tensor_info;
 PUNA_API void puna_model_tensor(const puna_model *model, int32_t index, puna_tensor_info *info);
 
-/* The compute plan as text, for people. Writes at most buf_bytes with a NUL; *needed gets the full length. */
-PUNA_API puna_status puna_model_explain(const puna_model *model, char *buf, size_t buf_bytes, size_t *needed,
-                                        puna_error *err);
+/* The compute plan as text, for people. Writes at most buf_bytes with a NUL; *needed gets the
+ * full length. */
+PUNA_API puna_status puna_model_explain(const puna_model *model, char *buf, size_t buf_bytes,
+                                        size_t *needed, puna_error *err);
 
-/* ---- tokens ------------------------------------------------------------------------------------------ */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 #define PUNA_TOKENIZE_ADD_SPECIAL   1u /* BOS, EOS, CLS, SEP as the vocabulary asks */
 #define PUNA_TOKENIZE_PARSE_SPECIAL 2u /* the text of special tokens becomes those tokens */
 
-/* Text to ids. Writes at most max_tokens ids; *n_tokens gets the number needed even when that is more, and the
- * status is then PUNA_E_LIMIT. Invalid UTF-8 is tokenized byte by byte where the vocabulary can spell it. */
-PUNA_API puna_status puna_tokenize(const puna_model *model, const char *text, size_t text_bytes, uint32_t flags,
-                                   int32_t *tokens, int32_t max_tokens, int32_t *n_tokens, puna_error *err);
+/* Text to ids. Writes at most max_tokens ids; *n_tokens gets the number needed even when that is
+ * more, and the status is then PUNA_E_LIMIT. Invalid UTF-8 is tokenized byte by byte where the
+ * vocabulary can spell it. */
+PUNA_API puna_status puna_tokenize(const puna_model *model, const char *text, size_t text_bytes,
+                                   uint32_t flags, int32_t *tokens, int32_t max_tokens,
+                                   int32_t *n_tokens, puna_error *err);
 
-#define PUNA_DETOKENIZE_SPECIAL     1u /* write the text of special tokens too */
-#define PUNA_DETOKENIZE_KEEP_SPACE  2u /* keep the leading space a SentencePiece vocabulary puts before text */
-/* Tidy spaces before punctuation and contractions ("a , b" becomes "a, b") where the vocabulary asks for it, as
- * other implementations do. Without it the text of a list of tokens is their texts one after another, and for
- * byte-level BPE exactly what was tokenized. */
-#define PUNA_DETOKENIZE_CLEAN_UP    4u
+#define PUNA_DETOKENIZE_SPECIAL 1u /* write the text of special tokens too */
+#define PUNA_DETOKENIZE_KEEP_SPACE                                                                 \
+    2u /* keep the leading space a SentencePiece vocabulary puts before text */
+/* Tidy spaces before punctuation and contractions ("a , b" becomes "a, b") where the vocabulary
+ * asks for it, as other implementations do. Without it the text of a list of tokens is their
+ * texts one after another, and for byte-level BPE exactly what was tokenized. */
+#define PUNA_DETOKENIZE_CLEAN_UP 4u
 
-/* Ids to text, as bytes (a token may be part of a character). Same size protocol as puna_tokenize; no NUL. */
-PUNA_API puna_status puna_detokenize(const puna_model *model, const int32_t *tokens, int32_t n_tokens,
-                                     uint32_t flags, char *text, size_t max_bytes, size_t *n_bytes,
-                                     puna_error *err);
+/* Ids to text, as bytes (a token may be part of a character). Same size protocol as
+ * puna_tokenize; no NUL. */
+PUNA_API puna_status puna_detokenize(const puna_model *model, const int32_t *tokens,
+                                     int32_t n_tokens, uint32_t flags, char *text, size_t max_bytes,
+                                     size_t *n_bytes, puna_error *err);
 
 typedef enum puna_special {
     PUNA_SPECIAL_BOS = 0,
@@ -217,10 +236,11 @@ PUNA_API bool puna_token_is_control(const puna_model *model, int32_t token);
 PUNA_API bool puna_model_adds_bos(const puna_model *model);
 PUNA_API bool puna_model_adds_eos(const puna_model *model);
 
-/* ---- samplers ---------------------------------------------------------------------------------------- */
+/* ---- samplers -------------------------------------------------------------------------------- */
 
 typedef enum puna_chain {
-    PUNA_CHAIN_LLAMA_CPP = 0,       /* penalties dry top-n-sigma top-k typical top-p min-p xtc temperature */
+    PUNA_CHAIN_LLAMA_CPP =
+        0, /* penalties dry top-n-sigma top-k typical top-p min-p xtc temperature */
     PUNA_CHAIN_LLAMA_CPP_PYTHON = 1 /* penalties top-k typical top-p min-p temperature */
 } puna_chain;
 
@@ -229,7 +249,7 @@ typedef struct puna_logit_bias {
     float bias; /* added to the logit; -INFINITY forbids the token */
 } puna_logit_bias;
 
-#define PUNA_SEED_RANDOM UINT64_MAX
+#define PUNA_SEED_RANDOM  UINT64_MAX
 #define PUNA_MAX_LOGPROBS 64
 
 /* A value outside its range is refused by puna_seq_open and puna_seq_set_sampler, by name. */
@@ -255,19 +275,19 @@ typedef struct puna_sampler_params {
     float dry_multiplier;    /* >= 0; 0: off */
     float dry_base;          /* >= 1 */
     int32_t dry_allowed_length;
-    int32_t dry_penalty_last_n;             /* 0 off, -1 the whole context */
+    int32_t dry_penalty_last_n;               /* 0 off, -1 the whole context */
     const char *const *dry_sequence_breakers; /* n_ strings, copied */
     int32_t n_dry_sequence_breakers;
-    const puna_logit_bias *logit_bias;      /* n_logit_bias rows, copied */
+    const puna_logit_bias *logit_bias; /* n_logit_bias rows, copied */
     int32_t n_logit_bias;
-    int32_t n_logprobs;      /* 0..PUNA_MAX_LOGPROBS: report the n most likely tokens of each step */
-    bool ignore_end;         /* never sample a token that ends the generation */
+    int32_t n_logprobs; /* 0..PUNA_MAX_LOGPROBS: report the n most likely tokens of each step */
+    bool ignore_end;    /* never sample a token that ends the generation */
 } puna_sampler_params;
 /* Defaults of the named program: llama.cpp (temperature 0.8, top-k 40, top-p 0.95, min-p 0.05), or
  * llama-cpp-python's (the same numbers, its own order). */
 PUNA_API void puna_sampler_params_init(puna_sampler_params *params, puna_chain chain);
 
-/* ---- engine ------------------------------------------------------------------------------------------ */
+/* ---- engine ---------------------------------------------------------------------------------- */
 
 typedef struct puna_engine puna_engine;
 typedef struct puna_seq puna_seq;
@@ -276,12 +296,12 @@ typedef enum puna_kv_type { PUNA_KV_F16 = 0, PUNA_KV_F32 = 1, PUNA_KV_Q8_0 = 2 }
 
 typedef struct puna_engine_options {
     size_t size;
-    int32_t n_ctx;         /* positions per sequence; 0: what the model was trained for, cut to what fits */
-    int32_t n_seq;         /* sequences at once, 1 (default) to 1024 */
-    int32_t n_batch;       /* rows of one step at most, default 512 */
-    int32_t n_threads;     /* 0: the cores this process may use */
-    puna_kv_type kv_type;  /* default PUNA_KV_F16 */
-    uint64_t max_bytes;    /* memory beside the weights; 0: what the machine has available */
+    int32_t n_ctx; /* positions per sequence; 0: what the model was trained for, cut to what fits */
+    int32_t n_seq; /* sequences at once, 1 (default) to 1024 */
+    int32_t n_batch;           /* rows of one step at most, default 512 */
+    int32_t n_threads;         /* 0: the cores this process may use */
+    puna_kv_type kv_type;      /* default PUNA_KV_F16 */
+    uint64_t max_bytes;        /* memory beside the weights; 0: what the machine has available */
     puna_progress_fn progress; /* prefill: share of the fed tokens computed */
     void *progress_user;
 } puna_engine_options;
@@ -290,38 +310,39 @@ PUNA_API void puna_engine_options_init(puna_engine_options *options);
 /* Every byte an engine takes, known before it is opened. */
 typedef struct puna_memory_plan {
     size_t size;
-    int32_t n_ctx;            /* as it would be opened */
+    int32_t n_ctx; /* as it would be opened */
     int32_t n_ctx_train;
     int32_t n_seq;
     int32_t n_batch;
     int32_t n_threads;
-    int32_t n_ctx_fits;       /* the largest context that would fit max_bytes with these settings */
+    int32_t n_ctx_fits; /* the largest context that would fit max_bytes with these settings */
     bool fits;
     uint64_t available_bytes; /* max_bytes, or what the machine has */
-    uint64_t weights_bytes;   /* mapped or read from the file: page cache, not counted in total_bytes when mapped */
+    /* mapped or read from the file: page cache, not counted in total_bytes when mapped */
+    uint64_t weights_bytes;
     uint64_t kv_bytes;
     uint64_t kv_bytes_per_position;
     uint64_t activations_bytes; /* the workspace of the plan for n_batch rows */
     uint64_t logits_bytes;
-    uint64_t scratch_bytes;   /* per-thread buffers */
-    uint64_t other_bytes;     /* page tables, token lists, rope tables, n_seq samplers with the default
-                                 parameters */
-    uint64_t total_bytes;     /* what the engine takes with all its sequences open */
+    uint64_t scratch_bytes; /* per-thread buffers */
+    uint64_t other_bytes;   /* page tables, token lists, n_seq samplers with default parameters */
+    uint64_t total_bytes; /* what the engine takes with all its sequences open */
 } puna_memory_plan;
 /* plan->size must be set. Succeeds also when it does not fit (fits = false). */
 PUNA_API puna_status puna_engine_plan(const puna_model *model, const puna_engine_options *options,
                                       puna_memory_plan *plan, puna_error *err);
 
-/* Opens an engine and takes a reference to the model. options may be NULL. Fails with PUNA_E_LIMIT and the
- * numbers when the plan does not fit. */
+/* Opens an engine and takes a reference to the model. options may be NULL. Fails with
+ * PUNA_E_LIMIT and the numbers when the plan does not fit. */
 PUNA_API puna_status puna_engine_open(puna_model *model, const puna_engine_options *options,
                                       puna_engine **engine, puna_error *err);
 /* Frees the engine and every sequence still open in it. */
 PUNA_API void puna_engine_free(puna_engine *engine);
 /* The plan as it was opened. plan->size must be set. */
 PUNA_API void puna_engine_get_plan(const puna_engine *engine, puna_memory_plan *plan);
-/* Asks the step under way (or the next one) to stop between two operations: it returns PUNA_E_CANCELLED and
- * every sequence stays as it was before that step. Callable from any thread and from a signal handler. */
+/* Asks the step under way (or the next one) to stop between two operations: it returns
+ * PUNA_E_CANCELLED and every sequence stays as it was before that step. Callable from any thread
+ * and from a signal handler. */
 PUNA_API void puna_engine_cancel(puna_engine *engine);
 
 typedef enum puna_event_kind {
@@ -332,9 +353,9 @@ typedef enum puna_event_kind {
 
 typedef enum puna_finish {
     PUNA_FINISH_NONE = 0,
-    PUNA_FINISH_END = 1,     /* a token that ends the generation */
-    PUNA_FINISH_LENGTH = 2,  /* max_tokens reached (0: the prompt is computed, its logits are ready) */
-    PUNA_FINISH_CONTEXT = 3  /* the context is full */
+    PUNA_FINISH_END = 1,    /* a token that ends the generation */
+    PUNA_FINISH_LENGTH = 2, /* max_tokens reached; 0: the prompt is computed, its logits are ready */
+    PUNA_FINISH_CONTEXT = 3 /* the context is full */
 } puna_finish;
 
 typedef struct puna_token_logprob {
@@ -345,70 +366,78 @@ typedef struct puna_token_logprob {
 typedef struct puna_event {
     puna_event_kind kind;
     puna_seq *seq;
-    void *user;          /* as given to puna_seq_open */
-    int32_t token;       /* TOKEN */
-    const char *text;    /* TOKEN, FINISHED: new complete UTF-8 text, may be empty; valid until the next call on
-                            the engine */
+    void *user;    /* as given to puna_seq_open */
+    int32_t token; /* TOKEN */
+    /* TOKEN, FINISHED: new complete UTF-8 text, may be empty; valid until the next call on the
+     * engine */
+    const char *text;
     size_t text_bytes;
-    float logprob;       /* TOKEN, when n_logprobs > 0 */
+    float logprob;                 /* TOKEN, when n_logprobs > 0 */
     const puna_token_logprob *top; /* the n_top most likely, descending; valid like text */
     int32_t n_top;
-    puna_finish finish;  /* FINISHED */
-    puna_error error;    /* FAILED */
+    puna_finish finish; /* FINISHED */
+    puna_error error;   /* FAILED */
 } puna_event;
 
-/* One batched step over all sequences that have something to do: prompt chunks and one new token each.
- * Writes at most max_events events (n_seq * 2 is always enough) and their number to *n_events; 0 events with
- * PUNA_OK and nothing runnable means all sequences are idle: see puna_engine_is_idle. */
+/* One batched step over all sequences that have something to do: prompt chunks and one new token
+ * each. Writes at most max_events events (n_seq * 2 is always enough) and their number to
+ * *n_events; 0 events with PUNA_OK and nothing runnable means all sequences are idle: see
+ * puna_engine_is_idle. */
 PUNA_API puna_status puna_engine_step(puna_engine *engine, puna_event *events, int32_t max_events,
                                       int32_t *n_events, puna_error *err);
 /* True when no sequence has anything to do. */
 PUNA_API bool puna_engine_is_idle(const puna_engine *engine);
 
-/* ---- sequences --------------------------------------------------------------------------------------- */
+/* ---- sequences ------------------------------------------------------------------------------- */
 
-/* Called in position order for every position computed while set: logits [n_vocab], valid during the call. */
+/* Called in position order for every position computed while set: logits [n_vocab], valid during
+ * the call. */
 typedef void (*puna_logits_fn)(void *user, int32_t position, const float *logits, int32_t n_vocab);
 
 typedef struct puna_seq_options {
     size_t size;
     puna_sampler_params sampler; /* set by puna_seq_options_init to llama.cpp's defaults */
-    int32_t max_tokens;          /* tokens to sample after each feed; -1: until the end or the context is full */
-    puna_logits_fn on_logits;    /* NULL: only the last position's logits are computed */
+    /* tokens to sample after each feed; -1: until the end or the context is full */
+    int32_t max_tokens;
+    puna_logits_fn on_logits; /* NULL: only the last position's logits are computed */
     void *on_logits_user;
-    void *user;                  /* handed back in events */
+    void *user; /* handed back in events */
 } puna_seq_options;
 PUNA_API void puna_seq_options_init(puna_seq_options *options);
 
 /* Fails with PUNA_E_LIMIT when n_seq sequences are open already. */
-PUNA_API puna_status puna_seq_open(puna_engine *engine, const puna_seq_options *options, puna_seq **seq,
-                                   puna_error *err);
+PUNA_API puna_status puna_seq_open(puna_engine *engine, const puna_seq_options *options,
+                                   puna_seq **seq, puna_error *err);
 PUNA_API void puna_seq_free(puna_seq *seq);
 
-/* Sets the whole timeline of the sequence: tokens[0..n_tokens). What agrees with tokens already computed is
- * reused, the rest is forgotten, what is new is computed by the following steps. n_tokens from 1 to n_ctx. */
-PUNA_API puna_status puna_seq_feed(puna_seq *seq, const int32_t *tokens, int32_t n_tokens, puna_error *err);
+/* Sets the whole timeline of the sequence: tokens[0..n_tokens). What agrees with tokens already
+ * computed is reused, the rest is forgotten, what is new is computed by the following steps.
+ * n_tokens from 1 to n_ctx. */
+PUNA_API puna_status puna_seq_feed(puna_seq *seq, const int32_t *tokens, int32_t n_tokens,
+                                   puna_error *err);
 /* Changes how many tokens the next feed samples. */
 PUNA_API void puna_seq_set_max_tokens(puna_seq *seq, int32_t max_tokens);
 /* Replaces the sampler; its random state starts anew from the seed. */
-PUNA_API puna_status puna_seq_set_sampler(puna_seq *seq, const puna_sampler_params *params, puna_error *err);
+PUNA_API puna_status puna_seq_set_sampler(puna_seq *seq, const puna_sampler_params *params,
+                                          puna_error *err);
 /* A second sequence with the same timeline; the KV pages are shared until one of them writes. */
 PUNA_API puna_status puna_seq_fork(puna_seq *seq, void *user, puna_seq **fork, puna_error *err);
 /* The timeline: fed and sampled tokens. Valid until the next call on the engine. */
 PUNA_API const int32_t *puna_seq_tokens(const puna_seq *seq, int32_t *n_tokens);
-/* The logits [n_vocab] of the last computed position, or NULL before there are any. Valid until the next call
- * on the engine. */
+/* The logits [n_vocab] of the last computed position, or NULL before there are any. Valid until
+ * the next call on the engine. */
 PUNA_API const float *puna_seq_logits(const puna_seq *seq);
-/* Draws a token from those logits with the sequence's sampler, without adding it to the timeline. */
+/* Draws a token from those logits with the sequence's sampler, without adding it to the
+ * timeline. */
 PUNA_API puna_status puna_seq_sample(puna_seq *seq, int32_t *token, puna_error *err);
 
 typedef struct puna_seq_stats {
     size_t size;
-    int32_t n_fed;       /* tokens of the last feed */
-    int32_t n_reused;    /* of those, found computed already */
-    int32_t n_sampled;   /* since the last feed */
-    double prefill_s;    /* wall seconds spent in steps that computed fed tokens of this sequence */
-    double decode_s;     /* and in steps that computed sampled ones */
+    int32_t n_fed;     /* tokens of the last feed */
+    int32_t n_reused;  /* of those, found computed already */
+    int32_t n_sampled; /* since the last feed */
+    double prefill_s;  /* wall seconds spent in steps that computed fed tokens of this sequence */
+    double decode_s;   /* and in steps that computed sampled ones */
 } puna_seq_stats;
 PUNA_API void puna_seq_get_stats(const puna_seq *seq, puna_seq_stats *stats);
 

@@ -1,29 +1,32 @@
 /* error.c: status names, and messages that are safe to print.
  *
- * Messages are cut to PUNA_ERROR_BYTES at a character boundary and never contain control characters: a file
- * name, key or token from a hostile file cannot reach the terminal as an escape sequence. */
+ * Messages are cut to PUNA_ERROR_BYTES at a character boundary and never contain control
+ * characters: a file name, key or token from a hostile file cannot reach the terminal as an
+ * escape sequence. */
 #include "base/error.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define STATUS(id, value, name, meaning) _Static_assert(id == value, "puna.h and status.def differ");
+#define STATUS(id, value, name, meaning)                                                           \
+    _Static_assert(id == value, "puna.h and status.def differ");
 #include "base/status.def"
 #undef STATUS
 
 const char *puna_status_name(puna_status status) {
     switch (status) {
-#define STATUS(id, value, name, meaning) \
-    case id: return name;
+#define STATUS(id, value, name, meaning)                                                           \
+    case id:                                                                                       \
+        return name;
 #include "base/status.def"
 #undef STATUS
     }
     return "unknown status";
 }
 
-/* Length of the valid UTF-8 sequence at s (n bytes left), or 0. Overlong forms, surrogates and C1 controls are
- * not printable here. */
+/* Length of the valid UTF-8 sequence at s (n bytes left), or 0. Overlong forms, surrogates and
+ * C1 controls are not printable here. */
 static size_t printable_length(const unsigned char *s, size_t n) {
     if (s[0] >= 0x20 && s[0] < 0x7f) return 1;
     if (s[0] < 0xc2) return 0;

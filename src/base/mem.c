@@ -1,5 +1,5 @@
-/* mem.c: the allocator hook and what is built on it. Aligned blocks keep the address of the underlying
- * allocation in the word before them. */
+/* mem.c: the allocator hook and what is built on it. Aligned blocks keep the address of the
+ * underlying allocation in the word before them. */
 #include "base/mem.h"
 
 #include "puna.h"

@@ -1,7 +1,7 @@
 /* mem.h: all memory of the library: the allocator hook, checked sizes, arenas.
  *
- * Nothing else in src/ calls malloc. Allocation returns NULL on failure and the caller turns that into
- * pn_fail_nomem. Tests replace the allocator to make the N-th allocation fail. */
+ * Nothing else in src/ calls malloc. Allocation returns NULL on failure and the caller turns
+ * that into pn_fail_nomem. Tests replace the allocator to make the N-th allocation fail. */
 #ifndef PN_BASE_MEM_H
 #define PN_BASE_MEM_H
 
@@ -46,7 +46,8 @@ void pn_arena_free(pn_arena *arena);
 /* What an empty arena would take from the allocator for n objects of these sizes, in this order. */
 size_t pn_arena_total(const size_t *sizes, size_t n);
 
-/* A growing byte buffer, always NUL-terminated after the first append. A zeroed pn_buf is a valid empty one. */
+/* A growing byte buffer, always NUL-terminated after the first append. A zeroed pn_buf is a
+ * valid empty one. */
 typedef struct pn_buf {
     char *data;
     size_t n, cap;

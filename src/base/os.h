@@ -1,5 +1,5 @@
-/* os.h: everything asked of the operating system, threads excepted (threads.h). Implemented by os_posix.c; the
- * only files with system headers are base/os_*.c and base/threads.c. */
+/* os.h: everything asked of the operating system, threads excepted (threads.h). Implemented by
+ * os_posix.c; the only files with system headers are base/os_*.c and base/threads.c. */
 #ifndef PN_BASE_OS_H
 #define PN_BASE_OS_H
 
@@ -15,7 +15,8 @@ puna_status pn_os_open(const char *path, pn_file *file, puna_error *err);
 void pn_os_close(pn_file *file);
 /* Reads exactly n bytes at offset (EINTR and short reads handled); fewer is PUNA_E_IO. */
 puna_status pn_os_read(const pn_file *file, uint64_t offset, void *buf, size_t n, puna_error *err);
-/* Maps the whole file read-only and shared. Fails with PUNA_E_IO; an empty file cannot be mapped. */
+/* Maps the whole file read-only and shared. Fails with PUNA_E_IO; an empty file cannot be
+ * mapped. */
 puna_status pn_os_map(const pn_file *file, const void **data, puna_error *err);
 void pn_os_unmap(const void *data, uint64_t bytes);
 /* Hints that the range is needed soon. */
@@ -23,7 +24,8 @@ void pn_os_will_need(const void *data, uint64_t bytes);
 /* False when the limit on locked memory refuses. */
 bool pn_os_lock(const void *data, uint64_t bytes);
 
-/* Memory a new allocation can use without swapping: what is available, cut by cgroup and address-space limits. */
+/* Memory a new allocation can use without swapping: what is available, cut by cgroup and
+ * address-space limits. */
 uint64_t pn_os_available_bytes(void);
 /* Processors this process may run on: affinity mask cut by the cgroup's CPU quota. At least 1. */
 int32_t pn_os_n_cpus(void);

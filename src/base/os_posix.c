@@ -1,4 +1,5 @@
-/* os_posix.c: os.h for POSIX systems, with what only Linux offers (cgroups, affinity) where it exists.
+/* os_posix.c: os.h for POSIX systems, with what only Linux offers (cgroups, affinity) where it
+ * exists.
  *
  * Map: files | memory | processors | clock and random numbers. */
 #define _GNU_SOURCE
@@ -41,7 +42,9 @@ puna_status pn_os_open(const char *path, pn_file *file, puna_error *err) {
     if (!S_ISREG(st.st_mode)) {
         (void)close(fd);
         return pn_fail(err, PUNA_E_IO, "%.150s: is %s, not a regular file", name,
-                       S_ISDIR(st.st_mode) ? "a directory" : S_ISFIFO(st.st_mode) ? "a pipe" : "a device");
+                       S_ISDIR(st.st_mode)    ? "a directory"
+                       : S_ISFIFO(st.st_mode) ? "a pipe"
+                                              : "a device");
     }
     *file = (pn_file){fd, (uint64_t)st.st_size};
     return PUNA_OK;
@@ -58,7 +61,9 @@ puna_status pn_os_read(const pn_file *file, uint64_t offset, void *buf, size_t n
         size_t chunk = n < ((size_t)1 << 30) ? n : (size_t)1 << 30;
         ssize_t got = pread(file->fd, p, chunk, (off_t)offset);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return pn_fail(err, PUNA_E_IO, "read failed at byte %llu: %s", (unsigned long long)offset, strerror(errno));
+        if (got < 0)
+            return pn_fail(err, PUNA_E_IO, "read failed at byte %llu: %s",
+                           (unsigned long long)offset, strerror(errno));
         if (got == 0)
             return pn_fail(err, PUNA_E_IO, "unexpected end of file at byte %llu, %zu bytes missing",
                            (unsigned long long)offset, n);
@@ -71,7 +76,8 @@ puna_status pn_os_read(const pn_file *file, uint64_t offset, void *buf, size_t n
 
 puna_status pn_os_map(const pn_file *file, const void **data, puna_error *err) {
     if (file->bytes == 0 || file->bytes > SIZE_MAX)
-        return pn_fail(err, PUNA_E_IO, "cannot map a file of %llu bytes", (unsigned long long)file->bytes);
+        return pn_fail(err, PUNA_E_IO, "cannot map a file of %llu bytes",
+                       (unsigned long long)file->bytes);
     void *p = mmap(NULL, (size_t)file->bytes, PROT_READ, MAP_SHARED, file->fd, 0);
     if (p == MAP_FAILED) return pn_fail(err, PUNA_E_IO, "cannot map the file: %s", strerror(errno));
     *data = p;
@@ -130,7 +136,9 @@ uint64_t pn_os_available_bytes(void) {
     struct rlimit as;
     if (getrlimit(RLIMIT_AS, &as) == 0 && as.rlim_cur != RLIM_INFINITY) {
         uint64_t pages_used;
-        used = read_number("/proc/self/statm", NULL, &pages_used) ? pages_used * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+        used = read_number("/proc/self/statm", NULL, &pages_used)
+                   ? pages_used * (uint64_t)sysconf(_SC_PAGESIZE)
+                   : 0;
         bytes = min_u64(bytes, as.rlim_cur > used ? as.rlim_cur - used : 0);
     }
     return bytes;

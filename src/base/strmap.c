@@ -1,5 +1,5 @@
-/* strmap.c: open addressing with linear probing, at most 3/4 full. Hash: SipHash-1-3 (Aumasson, Bernstein,
- * "SipHash: a fast short-input PRF", 2012). */
+/* strmap.c: open addressing with linear probing, at most 3/4 full. Hash: SipHash-1-3 (Aumasson,
+ * Bernstein, "SipHash: a fast short-input PRF", 2012). */
 #include "base/strmap.h"
 
 #include "base/mem.h"
@@ -59,12 +59,14 @@ uint64_t pn_hash(const void *data, size_t bytes) {
 }
 
 /* The slot of the key, or the free slot where it belongs. cap > 0. */
-static pn_strmap_slot *find(const pn_strmap *map, const char *key, size_t key_bytes, uint64_t hash) {
+static pn_strmap_slot *find(const pn_strmap *map, const char *key, size_t key_bytes,
+                            uint64_t hash) {
     size_t i = (size_t)hash & (map->cap - 1);
     for (;; i = (i + 1) & (map->cap - 1)) {
         pn_strmap_slot *s = &map->slots[i];
         if (!s->key) return s;
-        if (s->hash == hash && s->key_bytes == key_bytes && memcmp(s->key, key, key_bytes) == 0) return s;
+        if (s->hash == hash && s->key_bytes == key_bytes && memcmp(s->key, key, key_bytes) == 0)
+            return s;
     }
 }
 

@@ -1,5 +1,5 @@
-/* formats.h: the header of every tensor type that has kernels, for those who make a table of them all: fmt.c and the
- * matrix kernels. */
+/* formats.h: the header of every tensor type that has kernels, for those who make a table of
+ * them all: fmt.c and the matrix kernels. */
 #ifndef PN_FMT_FORMATS_H
 #define PN_FMT_FORMATS_H
 

@@ -37,7 +37,8 @@ static inline void pn_decode_Q5_K(const void *row, float *out, int64_t n) {
     }
 }
 
-/* Low and high nibbles of the same 32 bytes make 64 codes; bits 2v and 2v + 1 of qh move to bit 4. */
+/* Low and high nibbles of the same 32 bytes make 64 codes; bits 2v and 2v + 1 of qh move to bit
+ * 4. */
 PN_INLINE pn_vi pn_codes_Q5_K(const uint8_t *p, int v) {
     const pn_q5_k_block *b = (const pn_q5_k_block *)p;
     const pn_vi low =

@@ -1,9 +1,10 @@
 /* gguf.h: reading GGUF files (versions 2 and 3, little-endian), one file or a split set.
  *
- * Hostile input: the file size is the budget of every count, length and offset; nothing is allocated or followed
- * before it is checked, and every message names the file and the key or tensor. After pn_gguf_open succeeds, all
- * offsets, extents, types and shapes are valid, tensor names and keys are unique, and strings are bounded; what
- * the numbers mean for a model is checked by whoever reads them (arch/, run/). */
+ * Hostile input: the file size is the budget of every count, length and offset; nothing is
+ * allocated or followed before it is checked, and every message names the file and the key or
+ * tensor. After pn_gguf_open succeeds, all offsets, extents, types and shapes are valid, tensor
+ * names and keys are unique, and strings are bounded; what the numbers mean for a model is
+ * checked by whoever reads them (arch/, run/). */
 #ifndef PN_GGUF_GGUF_H
 #define PN_GGUF_GGUF_H
 
@@ -26,7 +27,8 @@ typedef enum pn_gguf_type {
     PN_GGUF_F64 = 12
 } pn_gguf_type;
 
-/* A copy owned by the pn_gguf; may hold NUL bytes and invalid UTF-8. A NUL follows every value outside arrays. */
+/* A copy owned by the pn_gguf; may hold NUL bytes and invalid UTF-8. A NUL follows every value
+ * outside arrays. */
 typedef struct pn_str {
     const char *data;
     size_t n;
@@ -72,8 +74,8 @@ typedef struct pn_gguf_options {
     void *progress_user;
 } pn_gguf_options;
 
-/* Opens path and, for a split model, its siblings. The caller frees *gguf; everything handed out lives as long
- * as it does. */
+/* Opens path and, for a split model, its siblings. The caller frees *gguf; everything handed out
+ * lives as long as it does. */
 puna_status pn_gguf_open(const char *path, const pn_gguf_options *options, pn_gguf **gguf,
                          puna_error *err);
 void pn_gguf_free(pn_gguf *gguf);
@@ -85,8 +87,8 @@ uint64_t pn_gguf_file_bytes(const pn_gguf *gguf); /* all parts */
 int32_t pn_gguf_n_parts(const pn_gguf *gguf);
 bool pn_gguf_is_mapped(const pn_gguf *gguf);
 
-/* Asks the system to read the mapped tensor data soon; for whoever is about to compute with all of it. Does nothing
- * when it was read at open. */
+/* Asks the system to read the mapped tensor data soon; for whoever is about to compute with all
+ * of it. Does nothing when it was read at open. */
 void pn_gguf_will_need(const pn_gguf *gguf);
 
 int32_t pn_gguf_n_kv(const pn_gguf *gguf);
@@ -100,8 +102,10 @@ const pn_gguf_tensor *pn_gguf_find_tensor(const pn_gguf *gguf, const char *name)
 
 const char *pn_gguf_type_name(pn_gguf_type type); /* "u32", "string", ... */
 
-/* ---- typed access: a missing key keeps *value and returns PUNA_OK with *found = false (found may be NULL);
- * a wrong type or a value outside [min, max] is PUNA_E_FORMAT naming file, key, found and wanted ---- */
+/* ---- typed access ---------------------------------------------------------------------------
+ *
+ * A missing key keeps *value and returns PUNA_OK with *found = false (found may be NULL); a wrong
+ * type or a value outside [min, max] is PUNA_E_FORMAT naming file, key, found and wanted. */
 
 /* Any integer type. */
 puna_status pn_gguf_get_int(const pn_gguf *gguf, const char *key, int64_t min, int64_t max,

@@ -1,11 +1,12 @@
 /* plan.h: a model as a flat list of operations.
  *
- * An architecture (src/arch) builds the plan once at load through the pn_plan_* functions; every shape is checked
- * as it is added. A backend lowers the plan once and walks it for each batch. One plan serves prefill, decode and
- * batches of sequences: the number of rows comes at run time.
+ * An architecture (src/arch) builds the plan once at load through the pn_plan_* functions; every
+ * shape is checked as it is added. A backend lowers the plan once and walks it for each batch. One
+ * plan serves prefill, decode and batches of sequences: the number of rows comes at run time.
  *
- * Values are float32 [rows, width]. The residual stream and everything else lives in one workspace whose layout
- * (offsets in floats per row) is computed from lifetimes by pn_plan_finish. */
+ * Values are float32 [rows, width]. The residual stream and everything else lives in one
+ * workspace whose layout (offsets in floats per row) is computed from lifetimes by
+ * pn_plan_finish. */
 #ifndef PN_PLAN_PLAN_H
 #define PN_PLAN_PLAN_H
 
@@ -24,8 +25,8 @@ typedef enum pn_op_kind {
 
 typedef enum pn_activation { PN_ACT_SILU = 0, PN_ACT_GELU_TANH = 1 } pn_activation;
 
-/* A matrix [n_out, n_in] (rows are stored one after another), or a vector (n_out = 1). With experts: n_expert
- * matrices one after another. data points into the model file. */
+/* A matrix [n_out, n_in] (rows are stored one after another), or a vector (n_out = 1). With
+ * experts: n_expert matrices one after another. data points into the model file. */
 typedef struct pn_weight {
     const char *name;
     const pn_format_info *format;
@@ -34,15 +35,15 @@ typedef struct pn_weight {
     const void *data;
 } pn_weight;
 
-/* How positions rotate: RoPE (Su et al. 2021) with linear or YaRN (Peng et al. 2023) scaling and optional
- * per-frequency divisors (Llama 3.1's rope_freqs). */
+/* How positions rotate: RoPE (Su et al. 2021) with linear or YaRN (Peng et al. 2023) scaling and
+ * optional per-frequency divisors (Llama 3.1's rope_freqs). */
 typedef struct pn_rope {
-    int32_t n_rot;       /* rotated dimensions of each head, even */
-    bool neox;           /* pairs (i, i + n_rot/2) instead of (2i, 2i+1) */
+    int32_t n_rot; /* rotated dimensions of each head, even */
+    bool neox;     /* pairs (i, i + n_rot/2) instead of (2i, 2i+1) */
     float base;
-    float scale;         /* positions are multiplied by this: 1/factor for linear and YaRN */
-    float ext_factor;    /* YaRN: 1 blends, 0 is plain scaling */
-    float attn_factor;   /* magnitude multiplier on cos and sin, before YaRN's own */
+    float scale;       /* positions are multiplied by this: 1/factor for linear and YaRN */
+    float ext_factor;  /* YaRN: 1 blends, 0 is plain scaling */
+    float attn_factor; /* magnitude multiplier on cos and sin, before YaRN's own */
     float beta_fast, beta_slow;
     int32_t n_ctx_orig;
     const float *divisors; /* [n_rot/2] or NULL; arena-owned */
@@ -50,43 +51,43 @@ typedef struct pn_rope {
 
 typedef struct pn_attention {
     int32_t n_head, n_head_kv, head_dim; /* keys and values have one head_dim */
-    int32_t window;  /* keys at distance >= window are not seen; 0: no limit */
-    float scale;     /* on q k */
-    float softcap;   /* cap * tanh(x / cap) on scores; 0: none */
+    int32_t window;                      /* keys at distance >= window are not seen; 0: no limit */
+    float scale;                         /* on q k */
+    float softcap;                       /* cap * tanh(x / cap) on scores; 0: none */
 } pn_attention;
 
 typedef struct pn_moe {
     int32_t n_expert, n_used, n_ff;
     pn_activation act;
-    bool norm_weights;   /* the chosen weights are divided by their sum */
-    float weight_scale;  /* and multiplied by this */
+    bool norm_weights;  /* the chosen weights are divided by their sum */
+    float weight_scale; /* and multiplied by this */
 } pn_moe;
 
 typedef struct pn_op {
     pn_op_kind kind;
-    int32_t layer;               /* -1 outside the layers */
+    int32_t layer; /* -1 outside the layers */
     pn_value in[2];
     pn_value out[3];
     int32_t n_weights;
-    const pn_weight *w[3];       /* MOE: w = gate, up, down experts; router below */
-    const float *bias[3];        /* float vectors [n_out] decoded into the arena, or NULL */
-    const float *norm;           /* NORM: [head_dim or width] decoded into the arena */
-    const pn_weight *router;     /* MOE: [n_expert, n_in] */
-    int32_t head_dim;            /* NORM: group; ROPE: size of a head */
-    float eps;                   /* NORM */
-    float scale;                 /* EMBED, LOGITS; 1 when unused */
-    float softcap;               /* LOGITS */
-    int32_t rope;                /* ROPE: index into plan.ropes */
-    int32_t kv_layer;            /* KV_STORE, ATTENTION: index into plan.attns */
-    pn_activation act;           /* GLU */
-    pn_moe moe;                  /* MOE */
+    const pn_weight *w[3];   /* MOE: w = gate, up, down experts; router below */
+    const float *bias[3];    /* float vectors [n_out] decoded into the arena, or NULL */
+    const float *norm;       /* NORM: [head_dim or width] decoded into the arena */
+    const pn_weight *router; /* MOE: [n_expert, n_in] */
+    int32_t head_dim;        /* NORM: group; ROPE: size of a head */
+    float eps;               /* NORM */
+    float scale;             /* EMBED, LOGITS; 1 when unused */
+    float softcap;           /* LOGITS */
+    int32_t rope;            /* ROPE: index into plan.ropes */
+    int32_t kv_layer;        /* KV_STORE, ATTENTION: index into plan.attns */
+    pn_activation act;       /* GLU */
+    pn_moe moe;              /* MOE */
 } pn_op;
 
 typedef struct pn_value_info {
-    const char *name;    /* for people: "q", "ffn_up" */
+    const char *name; /* for people: "q", "ffn_up" */
     int32_t width;
     int32_t first, last; /* ops between which it is alive */
-    int64_t offset;      /* in floats, multiplied by the batch's row capacity; set by pn_plan_finish */
+    int64_t offset; /* in floats, multiplied by the batch's row capacity; set by pn_plan_finish */
 } pn_value_info;
 
 typedef struct pn_plan {
@@ -107,46 +108,55 @@ typedef struct pn_plan {
     const pn_gguf *gguf;    /* source of weights; outlives the plan */
 } pn_plan;
 
-/* ---- building: each returns a status, so an architecture reads as a list of PN_TRY lines ---- */
+/* ---- building ---------------------------------------------------------------------------------
+ *
+ * Each returns a status, so an architecture reads as a list of PN_TRY lines. */
 
-#define PN_TRY(call)                             \
-    do {                                         \
-        const puna_status try_status = (call);   \
-        if (try_status != PUNA_OK) return try_status; \
+#define PN_TRY(call)                                                                               \
+    do {                                                                                           \
+        const puna_status try_status = (call);                                                     \
+        if (try_status != PUNA_OK) return try_status;                                              \
     } while (0)
 
 puna_status pn_plan_init(pn_plan *plan, const pn_gguf *gguf, puna_error *err);
 void pn_plan_free(pn_plan *plan);
 
-/* Finds tensor `name` (printf) and checks its shape [n_in, n_out] (n_out 0: a vector; n_expert > 1: a third
- * dimension) and that its format has kernels. optional: *w = NULL when absent. */
-puna_status pn_plan_weight(pn_plan *plan, const pn_weight **w, bool optional, int64_t n_in, int64_t n_out,
-                           int64_t n_expert, puna_error *err, const char *name, ...)
+/* Finds tensor `name` (printf) and checks its shape [n_in, n_out] (n_out 0: a vector; n_expert >
+ * 1: a third dimension) and that its format has kernels. optional: *w = NULL when absent. */
+puna_status pn_plan_weight(pn_plan *plan, const pn_weight **w, bool optional, int64_t n_in,
+                           int64_t n_out, int64_t n_expert, puna_error *err, const char *name, ...)
     __attribute__((format(printf, 8, 9)));
 /* The same for a vector that is used as floats: norm weights, biases. F32, F16 or BF16. */
-puna_status pn_plan_vector(pn_plan *plan, const float **v, bool optional, int64_t n, puna_error *err,
-                           const char *name, ...) __attribute__((format(printf, 6, 7)));
+puna_status pn_plan_vector(pn_plan *plan, const float **v, bool optional, int64_t n,
+                           puna_error *err, const char *name, ...)
+    __attribute__((format(printf, 6, 7)));
 /* Registers (or finds an equal) rope; writes its index. */
 puna_status pn_plan_rope(pn_plan *plan, const pn_rope *rope, int32_t *index, puna_error *err);
 
-puna_status pn_plan_embed(pn_plan *plan, const pn_weight *table, float scale, pn_value *out, puna_error *err);
+puna_status pn_plan_embed(pn_plan *plan, const pn_weight *table, float scale, pn_value *out,
+                          puna_error *err);
 /* head_dim 0: the whole row is one group. norm may be NULL (no weight). */
-puna_status pn_plan_norm(pn_plan *plan, pn_value in, const float *norm, int32_t head_dim, float eps, const char *name,
-                         pn_value *out, puna_error *err);
+puna_status pn_plan_norm(pn_plan *plan, pn_value in, const float *norm, int32_t head_dim, float eps,
+                         const char *name, pn_value *out, puna_error *err);
 /* n weights of one input; biases may be NULL or hold NULLs. */
-puna_status pn_plan_linear(pn_plan *plan, pn_value in, int32_t n, const pn_weight *const *w, const float *const *bias,
-                           const char *const *names, pn_value *out, puna_error *err);
-puna_status pn_plan_op_rope(pn_plan *plan, pn_value x, int32_t head_dim, int32_t rope, puna_error *err);
-/* Stores k and v and attends with q; one cache layer is added. */
-puna_status pn_plan_attention(pn_plan *plan, pn_value q, pn_value k, pn_value v, const pn_attention *attn,
-                              pn_value *out, puna_error *err);
-puna_status pn_plan_glu(pn_plan *plan, pn_value gate, pn_value up, pn_activation act, pn_value *out, puna_error *err);
-puna_status pn_plan_add(pn_plan *plan, pn_value a, pn_value b, const char *name, pn_value *out, puna_error *err);
-puna_status pn_plan_moe(pn_plan *plan, pn_value in, const pn_weight *router, const pn_weight *gate,
-                        const pn_weight *up, const pn_weight *down, const pn_moe *moe, pn_value *out, puna_error *err);
-puna_status pn_plan_select(pn_plan *plan, pn_value in, pn_value *out, puna_error *err);
-puna_status pn_plan_logits(pn_plan *plan, pn_value in, const pn_weight *w, float scale, float softcap,
+puna_status pn_plan_linear(pn_plan *plan, pn_value in, int32_t n, const pn_weight *const *w,
+                           const float *const *bias, const char *const *names, pn_value *out,
                            puna_error *err);
+puna_status pn_plan_op_rope(pn_plan *plan, pn_value x, int32_t head_dim, int32_t rope,
+                            puna_error *err);
+/* Stores k and v and attends with q; one cache layer is added. */
+puna_status pn_plan_attention(pn_plan *plan, pn_value q, pn_value k, pn_value v,
+                              const pn_attention *attn, pn_value *out, puna_error *err);
+puna_status pn_plan_glu(pn_plan *plan, pn_value gate, pn_value up, pn_activation act, pn_value *out,
+                        puna_error *err);
+puna_status pn_plan_add(pn_plan *plan, pn_value a, pn_value b, const char *name, pn_value *out,
+                        puna_error *err);
+puna_status pn_plan_moe(pn_plan *plan, pn_value in, const pn_weight *router, const pn_weight *gate,
+                        const pn_weight *up, const pn_weight *down, const pn_moe *moe,
+                        pn_value *out, puna_error *err);
+puna_status pn_plan_select(pn_plan *plan, pn_value in, pn_value *out, puna_error *err);
+puna_status pn_plan_logits(pn_plan *plan, pn_value in, const pn_weight *w, float scale,
+                           float softcap, puna_error *err);
 /* Computes lifetimes and the workspace layout. */
 puna_status pn_plan_finish(pn_plan *plan, puna_error *err);
 

@@ -61,7 +61,8 @@ struct puna_engine {
     int32_t n_prefill_rows;
 };
 
-/* Bytes of each half of a sequence's text: one token's, and what was held back of the ones before. */
+/* Bytes of each half of a sequence's text: one token's, and what was held back of the ones
+ * before. */
 static inline size_t pn_seq_text_cap(const puna_model *model) {
     return pn_detok_max_bytes(model->vocab) + 8;
 }

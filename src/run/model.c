@@ -1,7 +1,8 @@
-/* model.c: the public model and token functions: open at three levels, facts, keys, tensors, tokens.
+/* model.c: the public model and token functions: open at three levels, facts, keys, tensors,
+ * tokens.
  *
- * Order of loading: the container, then what kind of file it is, then the compute plan, then the vocabulary; so the
- * first error a person sees is the most general one. */
+ * Order of loading: the container, then what kind of file it is, then the compute plan, then the
+ * vocabulary; so the first error a person sees is the most general one. */
 #include "run/model.h"
 
 #include "base/log.h"
@@ -24,7 +25,8 @@ void puna_model_options_init(puna_model_options *options) {
         (puna_model_options){.size = sizeof *options, .level = PUNA_OPEN_FULL, .use_mmap = true};
 }
 
-/* A string key for people: "" when absent or of another type. The bytes end with a NUL in the file's memory. */
+/* A string key for people: "" when absent or of another type. The bytes end with a NUL in the
+ * file's memory. */
 static const char *text_of(const pn_gguf *gguf, const char *key) {
     const pn_gguf_kv *kv = pn_gguf_find(gguf, key);
     if (!kv) return "";

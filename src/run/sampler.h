@@ -1,8 +1,9 @@
 /* sampler.h: from logits to a token.
  *
- * Deterministic: the same logits, history, parameters and seed give the same token. The random numbers are a
- * counter-based generator keyed by the seed, one draw sequence per sampler. Ties order by token id. Survives any
- * logits: NaN counts as -infinity; when nothing is left the status is PUNA_E_NUMERIC. */
+ * Deterministic: the same logits, history, parameters and seed give the same token. The random
+ * numbers are a counter-based generator keyed by the seed, one draw sequence per sampler. Ties
+ * order by token id. Survives any logits: NaN counts as -infinity; when nothing is left the
+ * status is PUNA_E_NUMERIC. */
 #ifndef PN_RUN_SAMPLER_H
 #define PN_RUN_SAMPLER_H
 
@@ -11,24 +12,25 @@
 
 typedef struct pn_sampler pn_sampler;
 
-/* Checks every parameter (message: name, value, range) and copies what it needs. vocab must outlive it; n_ctx
- * resolves windows of -1. */
+/* Checks every parameter (message: name, value, range) and copies what it needs. vocab must
+ * outlive it; n_ctx resolves windows of -1. */
 puna_status pn_sampler_open(const puna_sampler_params *params, const pn_vocab *vocab, int32_t n_ctx,
                             pn_sampler **sampler, puna_error *err);
 void pn_sampler_free(pn_sampler *sampler);
-/* Bytes of an open sampler with the default parameters. Penalties take 4 more for each token of the vocabulary; no
- * top-k, or mirostat, up to 32. */
+/* Bytes of an open sampler with the default parameters. Penalties take 4 more for each token of
+ * the vocabulary; no top-k, or mirostat, up to 32. */
 size_t pn_sampler_bytes(int32_t n_vocab);
 /* A copy with the same random state. */
 puna_status pn_sampler_copy(const pn_sampler *sampler, pn_sampler **copy, puna_error *err);
 
-/* Draws a token. logits [n_vocab] are not changed. history: the sequence's tokens so far, prompt included; the
- * penalties look at its tail. */
-puna_status pn_sampler_draw(pn_sampler *sampler, const float *logits, const int32_t *history, int32_t n_history,
-                            int32_t *token, puna_error *err);
+/* Draws a token. logits [n_vocab] are not changed. history: the sequence's tokens so far, prompt
+ * included; the penalties look at its tail. */
+puna_status pn_sampler_draw(pn_sampler *sampler, const float *logits, const int32_t *history,
+                            int32_t n_history, int32_t *token, puna_error *err);
 
-/* Log-probabilities of the unmodified logits: writes the n most likely, descending, ties by id, and returns how
- * many (less than n only when n_vocab is smaller). *of_token gets that of `token`. Computed in double. */
+/* Log-probabilities of the unmodified logits: writes the n most likely, descending, ties by id,
+ * and returns how many (less than n only when n_vocab is smaller). *of_token gets that of
+ * `token`. Computed in double. */
 int32_t pn_sampler_logprobs(const float *logits, int32_t n_vocab, int32_t token, float *of_token,
                             puna_token_logprob *top, int32_t n);
 

@@ -99,7 +99,8 @@ static unsigned char break_of(const pn_sampler *s, pn_vocab_text text) {
     return kind;
 }
 
-/* Room for any token's text: the stored form of a token is never shorter, but for the space before a word. */
+/* Room for any token's text: the stored form of a token is never shorter, but for the space
+ * before a word. */
 static size_t longest_token_bytes(const pn_vocab *vocab) {
     size_t longest = pn_detok_max_bytes(vocab);
     for (int32_t token = 0; token < pn_vocab_n_tokens(vocab); token++) {

@@ -33,9 +33,10 @@ static float block_maximum(const float *scores, int32_t n) {
     return best;
 }
 
-/* One whole block: cleans, copies and returns the maximum. On the bits of the floats, because compilers turn
- * integer comparisons into vector code without having to be allowed anything about floating-point exceptions.
- * A sign and a magnitude become an integer that orders like the float, -0 and 0 the same. */
+/* One whole block: cleans, copies and returns the maximum. On the bits of the floats, because
+ * compilers turn integer comparisons into vector code without having to be allowed anything
+ * about floating-point exceptions. A sign and a magnitude become an integer that orders like the
+ * float, -0 and 0 the same. */
 static float load_block(float *restrict to, const float *restrict from) {
     int32_t bits[PN_SCORE_BLOCK], best = INT32_MIN;
     const int32_t infinity = 0x7f800000, sign_bit = INT32_MIN;

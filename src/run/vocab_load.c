@@ -1,8 +1,8 @@
 /* vocab_load.c: the tokenizer.ggml.* keys of a file as a pn_vocab_source.
  *
- * Every array is checked for its element type and its length against the number of tokens: an array of bytes where
- * floats are expected, or one too short, would be read past its end. Special ids may be anything; the vocabulary
- * ignores those outside it. */
+ * Every array is checked for its element type and its length against the number of tokens: an
+ * array of bytes where floats are expected, or one too short, would be read past its end.
+ * Special ids may be anything; the vocabulary ignores those outside it. */
 #include "run/model.h"
 
 #include "base/mem.h"

@@ -84,8 +84,8 @@
  *   pn_vf_from_i32(v)                      rounded to nearest even
  *   pn_vf_half_low(v) pn_vf_half_high(v)   the half float in the low or high 16 bits of every lane
  *
- * Products of codes with int8 activations (-127..127). Narrow codes are 0..63; wide ones are signed, and their sums
- * come out PN_WIDE_BIAS times the sum of the activations too large.
+ * Products of codes with int8 activations (-127..127). Narrow codes are 0..63; wide ones are
+ * signed, and their sums come out PN_WIDE_BIAS times the sum of the activations too large.
  *
  *   pn_vi_dot4(codes, acts, wide)          sums of four products
  *   pn_vscale_expand(scales, group, wide)  makes 16 (or 8) signed scale bytes ready, one per `group` (16 or 32) codes

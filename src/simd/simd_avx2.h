@@ -269,8 +269,9 @@ PN_INLINE pn_vf pn_vf_half_high(pn_vi v) {
 
 #define PN_WIDE_BIAS 0
 
-/* Sums of two products as int16. maddubs saturates beyond 2^15: narrow codes (0..63) stay below 2 * 63 * 127; wide
- * ones (-128..127) are taken as |code| times the activation with the code's sign, at most 2 * 128 * 127. */
+/* Sums of two products as int16. maddubs saturates beyond 2^15: narrow codes (0..63) stay below
+ * 2 * 63 * 127; wide ones (-128..127) are taken as |code| times the activation with the code's
+ * sign, at most 2 * 128 * 127. */
 PN_INLINE __m256i pn_avx2_pairs(__m256i codes, __m256i acts, bool wide) {
     if (wide) return _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(acts, codes));
     return _mm256_maddubs_epi16(codes, acts);

@@ -326,7 +326,8 @@ PN_INLINE void pn_vi_transpose(pn_vi v[16]) {
 
 /* ---- tiles: lane = row of weights, four inputs a step ---- */
 
-/* dpbusd wants unsigned times signed: panels of activations carry + 128, and a tile the constant that undoes it. */
+/* dpbusd wants unsigned times signed: panels of activations carry + 128, and a tile the constant
+ * that undoes it. */
 #define PN_PANEL_BIAS   128
 #define PN_TILE_COLUMNS 12 /* columns in flight: 12 dots, 12 sums, of 32 registers */
 

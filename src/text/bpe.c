@@ -1,11 +1,13 @@
 /* bpe.c: byte pair encoding with ranked merges (models "gpt2" and "gemma4").
  *
- * Text is split into words (pretok.c). A word is a list of symbols, one per byte (byte-level vocabularies write byte b
- * as a character of the byte alphabet) or one per character ("gemma4": UTF-8 with U+2581 for spaces), and merges in
- * the order of the merge list. A merge is a pair of symbol ids; texts in the merge list that are no tokens get ids
- * beyond the vocabulary, so that a merge may pass through them.
+ * Text is split into words (pretok.c). A word is a list of symbols, one per byte (byte-level
+ * vocabularies write byte b as a character of the byte alphabet) or one per character ("gemma4":
+ * UTF-8 with U+2581 for spaces), and merges in the order of the merge list. A merge is a pair of
+ * symbol ids; texts in the merge list that are no tokens get ids beyond the vocabulary, so that a
+ * merge may pass through them.
  *
- * The pairs stand in an open-addressing table (key: left id << 32 | right id), hashed with a secret multiplier. */
+ * The pairs stand in an open-addressing table (key: left id << 32 | right id), hashed with a
+ * secret multiplier. */
 #include "text/vocab_impl.h"
 
 #include "base/log.h"
@@ -32,14 +34,15 @@ struct pn_bpe {
     int32_t n_symbols;
 };
 
-/* ---- byte alphabet --------------------------------------------------------------------------------------- */
+/* ---- byte alphabet --------------------------------------------------------------------------- */
 
 static bool is_printable(uint32_t byte) {
     return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) ||
            (byte >= 174 && byte <= 255);
 }
 
-/* Printable bytes stand for themselves, the n-th other byte is U+0100 + n (GPT-2's bytes_to_unicode). */
+/* Printable bytes stand for themselves, the n-th other byte is U+0100 + n (GPT-2's
+ * bytes_to_unicode). */
 size_t pn_byte_to_char(unsigned char byte, char out[4]) {
     if (is_printable(byte)) return pn_utf8_encode(byte, out);
     uint32_t n = byte;
@@ -55,7 +58,7 @@ int32_t pn_char_to_byte(uint32_t code_point) {
     return n == 67 ? 173 : -1;
 }
 
-/* ---- merges ---------------------------------------------------------------------------------------------- */
+/* ---- merges ---------------------------------------------------------------------------------- */
 
 static pair_slot *find_slot(const pn_bpe *bpe, uint64_t key) {
     size_t at = (size_t)((key * bpe->multiplier) >> bpe->shift);
@@ -164,7 +167,7 @@ void pn_bpe_free(pn_bpe *bpe) {
     pn_free(bpe);
 }
 
-/* ---- text ------------------------------------------------------------------------------------------------ */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static bool bpe_pair(const void *ctx, const pn_symbol *left, const pn_symbol *right, uint32_t *rank,
                      int32_t *id) {
@@ -195,8 +198,8 @@ static int32_t whole_word(const pn_vocab *vocab, const char *text, size_t n) {
     return id >= 0 && pn_vocab_is_plain(vocab, id) ? id : -1;
 }
 
-/* A symbol that is no token: its bytes as far as they are tokens. As published tokenizers do, a byte-level
- * vocabulary without a token for a byte drops the byte. */
+/* A symbol that is no token: its bytes as far as they are tokens. As published tokenizers do, a
+ * byte-level vocabulary without a token for a byte drops the byte. */
 static puna_status emit_symbol(pn_tokenizing *t, const char *text, const pn_symbol *s) {
     const pn_vocab *vocab = t->vocab;
     if (s->id >= 0 && s->id < vocab->n_tokens) {

@@ -1,8 +1,8 @@
 /* detok.c: ids to text, whole and one token at a time.
  *
- * A token's text never takes more bytes than the token as stored. The incremental form holds back the bytes of an
- * unfinished character; what it hands out, concatenated, is the whole text with invalid UTF-8 as U+FFFD (one for
- * every byte that cannot be part of a character). */
+ * A token's text never takes more bytes than the token as stored. The incremental form holds
+ * back the bytes of an unfinished character; what it hands out, concatenated, is the whole text
+ * with invalid UTF-8 as U+FFFD (one for every byte that cannot be part of a character). */
 #include "text/vocab_impl.h"
 
 #include "text/utf8.h"
@@ -66,7 +66,7 @@ static size_t write_token(const pn_vocab *vocab, int32_t token, bool special, ch
     return text.n;
 }
 
-/* ---- the whole text -------------------------------------------------------------------------------------- */
+/* ---- the whole text -------------------------------------------------------------------------- */
 
 /* Removes the spaces before ? ! . , */
 static size_t clean_punctuation(char *text, size_t n) {
@@ -148,14 +148,15 @@ puna_status pn_vocab_detokenize(const pn_vocab *vocab, const int32_t *tokens, in
     return PUNA_OK;
 }
 
-/* ---- one token at a time --------------------------------------------------------------------------------- */
+/* ---- one token at a time --------------------------------------------------------------------- */
 
 size_t pn_detok_max_bytes(const pn_vocab *vocab) {
     /* the token's bytes are written to the upper part, then moved down; each may become a U+FFFD */
     return REPLACEMENT_BYTES * (vocab->max_token_bytes + sizeof(((pn_detok *)0)->pending));
 }
 
-/* Bytes that the character beginning with this byte has, as far as its first byte says; 1 for what cannot begin one. */
+/* Bytes that the character beginning with this byte has, as far as its first byte says; 1 for
+ * what cannot begin one. */
 static int32_t length_of(unsigned char first) {
     return first < 0xc2 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 1;
 }

@@ -1,11 +1,12 @@
 /* merge.h: the merge loop that SentencePiece and byte-level BPE share.
  *
- * A text starts as a list of symbols (characters); again and again the neighbouring pair of the lowest rank, of
- * equal ranks the leftmost, becomes one symbol, until no pair merges. O(n log n) for n symbols.
+ * A text starts as a list of symbols (characters); again and again the neighbouring pair of the
+ * lowest rank, of equal ranks the leftmost, becomes one symbol, until no pair merges. O(n log n)
+ * for n symbols.
  *
- * Every live symbol stores the rank its pair with the next symbol has now. The heap holds keys rank << 32 | index
- * of the left symbol; a key whose rank is no longer the stored one is stale and skipped. The heap has eight
- * children per node: one cache line. */
+ * Every live symbol stores the rank its pair with the next symbol has now. The heap holds keys
+ * rank << 32 | index of the left symbol; a key whose rank is no longer the stored one is stale
+ * and skipped. The heap has eight children per node: one cache line. */
 #ifndef PN_TEXT_MERGE_H
 #define PN_TEXT_MERGE_H
 
@@ -31,7 +32,8 @@ typedef struct pn_merge {
     size_t heap_n, heap_cap;
 } pn_merge;
 
-/* False: the two do not merge. Otherwise the rank (lower merges first) and the id of the merged symbol. */
+/* False: the two do not merge. Otherwise the rank (lower merges first) and the id of the merged
+ * symbol. */
 typedef bool (*pn_merge_pair)(const void *ctx, const pn_symbol *left, const pn_symbol *right,
                               uint32_t *rank, int32_t *id);
 

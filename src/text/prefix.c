@@ -1,9 +1,9 @@
-/* prefix.c: tables that find which tokens a text begins with: special tokens in the input, the pieces of WordPiece
- * and unigram vocabularies.
+/* prefix.c: tables that find which tokens a text begins with: special tokens in the input, the
+ * pieces of WordPiece and unigram vocabularies.
  *
- * A table is sorted by text (bytewise, so that a prefix stands before what it begins); a search narrows a range of it
- * byte by byte. Texts longer than PN_MAX_PREFIX_BYTES are never found: no published token is near it, and it bounds
- * the work per byte of input. */
+ * A table is sorted by text (bytewise, so that a prefix stands before what it begins); a search
+ * narrows a range of it byte by byte. Texts longer than PN_MAX_PREFIX_BYTES are never found: no
+ * published token is near it, and it bounds the work per byte of input. */
 #include "text/vocab_impl.h"
 
 #include <string.h>
@@ -57,7 +57,8 @@ puna_status pn_prefix_open(pn_vocab *vocab, pn_prefix_table *table,
     return PUNA_OK;
 }
 
-/* First of ids[lo .. hi) whose byte at depth is at least byte; all of them are longer than depth. */
+/* First of ids[lo .. hi) whose byte at depth is at least byte; all of them are longer than
+ * depth. */
 static int32_t lower_bound(const pn_prefix_search *s, int32_t lo, int32_t hi, int byte) {
     while (lo < hi) {
         const int32_t mid = lo + (hi - lo) / 2;

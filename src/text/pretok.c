@@ -1,9 +1,11 @@
-/* pretok.c: the patterns of pretok.def, compiled and applied by PCRE2. The only file that sees PCRE2.
+/* pretok.c: the patterns of pretok.def, compiled and applied by PCRE2. The only file that sees
+ * PCRE2.
  *
- * A compiled pattern is shared by all threads; match data belongs to a call. PCRE2's memory comes from pn_alloc (its
- * JIT code excepted, which it maps itself). When the JIT runs out of stack the match is repeated by the interpreter,
- * whose heap and steps are limited. PCRE2's \s also matches U+180E, which Unicode does not count as white space:
- * \s and \S are replaced by the explicit class before compiling. */
+ * A compiled pattern is shared by all threads; match data belongs to a call. PCRE2's memory
+ * comes from pn_alloc (its JIT code excepted, which it maps itself). When the JIT runs out of
+ * stack the match is repeated by the interpreter, whose heap and steps are limited. PCRE2's \s
+ * also matches U+180E, which Unicode does not count as white space: \s and \S are replaced by
+ * the explicit class before compiling. */
 #include "text/pretok.h"
 
 #include "base/mem.h"
@@ -111,7 +113,8 @@ static puna_status compile(pn_pretok *pretok, const char *pattern, puna_error *e
     pcre2_compile_context_free(context);
     pn_buf_free(&full);
     if (!compiled) {
-        /* the patterns are ours: running out of memory is the only way to fail (PCRE2_ERROR_HEAP_FAILED) */
+        /* the patterns are ours: running out of memory is the only way to fail
+         * (PCRE2_ERROR_HEAP_FAILED) */
         return pn_fail(err, PUNA_E_NOMEM,
                        "pre-tokenizer %s: pattern %d does not compile (PCRE2 error %d at %zu)",
                        pretok->name, pretok->n_codes, code, (size_t)at);

@@ -1,4 +1,5 @@
-/* pretok.h: splits text into the words that byte-level BPE merges within, by the patterns of pretok.def. */
+/* pretok.h: splits text into the words that byte-level BPE merges within, by the patterns of
+ * pretok.def. */
 #ifndef PN_TEXT_PRETOK_H
 #define PN_TEXT_PRETOK_H
 

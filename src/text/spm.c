@@ -1,11 +1,12 @@
 /* spm.c: SentencePiece BPE by scores (model "llama").
  *
- * Spaces are written U+2581, and one is put before a text and after every special token (add_space_prefix). Starting
- * from characters, the neighbours whose concatenation is the token of the highest score are merged, leftmost first;
- * what is no token in the end is spelled in byte tokens.
+ * Spaces are written U+2581, and one is put before a text and after every special token
+ * (add_space_prefix). Starting from characters, the neighbours whose concatenation is the token of
+ * the highest score are merged, leftmost first; what is no token in the end is spelled in byte
+ * tokens.
  *
- * Most texts fall into words: where no token has the byte b right before U+2581, no merge crosses "b U+2581" and the
- * text may be cut there. */
+ * Most texts fall into words: where no token has the byte b right before U+2581, no merge
+ * crosses "b U+2581" and the text may be cut there. */
 #include "text/vocab_impl.h"
 
 #include "text/utf8.h"

@@ -1,5 +1,5 @@
-/* tokenize.c: text to ids: takes special tokens out of the text, gives the rest to the vocabulary's algorithm and
- * adds the tokens a text begins and ends with. */
+/* tokenize.c: text to ids: takes special tokens out of the text, gives the rest to the
+ * vocabulary's algorithm and adds the tokens a text begins and ends with. */
 #include "text/vocab_impl.h"
 
 #include "text/utf8.h"

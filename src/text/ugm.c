@@ -1,11 +1,13 @@
 /* ugm.c: the unigram model of SentencePiece (model "t5").
  *
- * Text is first normalized by the file's precompiled map: a double-array trie from byte strings to replacements
- * (Darts; each unit holds offset, label and leaf bit or, in a leaf, the place of the replacement in a block of
- * NUL-terminated strings). Spaces become U+2581. Then the segmentation of the highest sum of token scores is found by
- * dynamic programming over byte positions (Viterbi); a character no token spells costs the lowest score minus 10.
+ * Text is first normalized by the file's precompiled map: a double-array trie from byte strings to
+ * replacements (Darts; each unit holds offset, label and leaf bit or, in a leaf, the place of the
+ * replacement in a block of NUL-terminated strings). Spaces become U+2581. Then the segmentation of
+ * the highest sum of token scores is found by dynamic programming over byte positions (Viterbi); a
+ * character no token spells costs the lowest score minus 10.
  *
- * The map comes from the file: every step is checked against its bounds, and a step outside ends the match. */
+ * The map comes from the file: every step is checked against its bounds, and a step outside ends
+ * the match. */
 #include "text/vocab_impl.h"
 
 #include "text/utf8.h"
@@ -71,13 +73,14 @@ puna_status pn_ugm_open(pn_vocab *vocab, const pn_vocab_source *source, puna_err
     return status ? status : pn_prefix_open(vocab, &vocab->pieces, is_piece, err);
 }
 
-/* ---- normalization --------------------------------------------------------------------------------------- */
+/* ---- normalization --------------------------------------------------------------------------- */
 
 static size_t unit_offset(uint32_t unit) {
     return (size_t)(unit >> 10) << ((unit & (1u << 9)) >> 6);
 }
 
-/* Replacement of the longest mapped prefix of text: returns the prefix's bytes, 0 when there is none. */
+/* Replacement of the longest mapped prefix of text: returns the prefix's bytes, 0 when there is
+ * none. */
 static size_t find_mapping(const pn_ugm *ugm, const char *text, size_t n,
                            pn_vocab_text *replacement) {
     size_t longest = 0;
@@ -144,7 +147,7 @@ static puna_status normalize(pn_tokenizing *t, const char *text, size_t n) {
     return PUNA_OK;
 }
 
-/* ---- segmentation ---------------------------------------------------------------------------------------- */
+/* ---- segmentation ---------------------------------------------------------------------------- */
 
 /* The best way to reach a byte position: the last token, where it begins, and the sum of scores. */
 typedef struct best {
@@ -176,7 +179,8 @@ static void forward(const pn_vocab *vocab, const char *text, size_t n, best *tab
     }
 }
 
-/* Follows the table from the end; leaves the path in place, reversed into order. A run of unknown characters is one. */
+/* Follows the table from the end; leaves the path in place, reversed into order. A run of
+ * unknown characters is one. */
 static puna_status emit_path(pn_tokenizing *t, const char *text, size_t n, best *table) {
     size_t after = n;
     for (size_t at = n; at > 0;) { /* table[from] of each step learns where the step ends */

@@ -1,12 +1,13 @@
-/* utf8.h: UTF-8 decoding and encoding as the tokenizers need it. Strict: overlong forms, surrogates and values
- * beyond U+10FFFF are invalid. */
+/* utf8.h: UTF-8 decoding and encoding as the tokenizers need it. Strict: overlong forms,
+ * surrogates and values beyond U+10FFFF are invalid. */
 #ifndef PN_TEXT_UTF8_H
 #define PN_TEXT_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of the character at text (n > 0 bytes left) and its code point, or 0 when it is not valid UTF-8. */
+/* Bytes of the character at text (n > 0 bytes left) and its code point, or 0 when it is not
+ * valid UTF-8. */
 size_t pn_utf8_decode(const char *text, size_t n, uint32_t *code_point);
 /* Writes 1 to 4 bytes; code_point <= U+10FFFF. */
 size_t pn_utf8_encode(uint32_t code_point, char out[4]);

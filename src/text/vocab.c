@@ -1,6 +1,6 @@
-/* vocab.c: opens a vocabulary: copies and checks what the file says, finds special and end tokens, and hands over
- * to the algorithm. Tokens with an empty text get one that no text contains by chance ("[EMPTY_7]"), so that every
- * id has a text. */
+/* vocab.c: opens a vocabulary: copies and checks what the file says, finds special and end
+ * tokens, and hands over to the algorithm. Tokens with an empty text get one that no text
+ * contains by chance ("[EMPTY_7]"), so that every id has a text. */
 #include "text/vocab_impl.h"
 
 #include "base/log.h"
@@ -33,14 +33,15 @@ int32_t pn_byte_of_text(pn_vocab_text text) {
     return byte;
 }
 
-/* ---- special and end tokens ------------------------------------------------------------------------------ */
+/* ---- special and end tokens ------------------------------------------------------------------ */
 
-/* MARK_IF_SPECIAL: where the file calls it plain text, it neither ends nor is hidden ("</s>" is also a tag of HTML), but
- * is found where special tokens are, except in the family whose own tokenizer does not. */
+/* MARK_IF_SPECIAL: where the file calls it plain text, it neither ends nor is hidden ("</s>" is
+ * also a tag of HTML), but is found where special tokens are, except in the family whose own
+ * tokenizer does not. */
 enum { MARK_END = 1, MARK_EOT = 2, MARK_IF_SPECIAL = 4 };
 
-/* Texts of control tokens in the chat and infill formats of published models. Some files give these tokens the
- * type of plain text; they are control tokens all the same. */
+/* Texts of control tokens in the chat and infill formats of published models. Some files give
+ * these tokens the type of plain text; they are control tokens all the same. */
 static const struct {
     const char *text;
     int flags;
@@ -196,7 +197,8 @@ static bool contains(pn_vocab_text text, const char *part) {
     return false;
 }
 
-/* The publishers' tokenizer.json has these switches per token; the file format has no key for them. */
+/* The publishers' tokenizer.json has these switches per token; the file format has no key for
+ * them. */
 static void find_strips(pn_vocab *vocab, const pn_vocab_source *source) {
     const int32_t mask = id_of(vocab, "<mask>"), bert_mask = id_of(vocab, "[MASK]");
     if (mask >= 0 &&
@@ -216,7 +218,7 @@ static void find_strips(pn_vocab *vocab, const pn_vocab_source *source) {
     }
 }
 
-/* ---- tokens ---------------------------------------------------------------------------------------------- */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 static puna_status copy_token(pn_vocab *vocab, const pn_vocab_source *source, int32_t i,
                               puna_error *err) {
@@ -270,7 +272,7 @@ static puna_status copy_tokens(pn_vocab *vocab, const pn_vocab_source *source, p
     return PUNA_OK;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static puna_status choose_model(pn_vocab *vocab, const pn_vocab_source *source,
                                 const pn_pretok_info **pretok, puna_error *err) {
@@ -399,7 +401,7 @@ void pn_vocab_free(pn_vocab *vocab) {
     pn_free(vocab);
 }
 
-/* ---- questions ------------------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 int32_t pn_vocab_n_tokens(const pn_vocab *vocab) {
     return vocab->n_tokens;

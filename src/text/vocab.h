@@ -1,8 +1,9 @@
 /* vocab.h: a vocabulary and its tokenizer: text to ids and back.
  *
- * The layer knows nothing of GGUF: whoever loads a file fills a pn_vocab_source, whose counts and contents are
- * checked here (a hostile file gets an error or harmless tokens, never a crash). One file per algorithm: spm.c
- * (SentencePiece merges with byte fallback), bpe.c (BPE; patterns in pretok.def), wpm.c (WordPiece), ugm.c (unigram).
+ * The layer knows nothing of GGUF: whoever loads a file fills a pn_vocab_source, whose counts and
+ * contents are checked here (a hostile file gets an error or harmless tokens, never a crash). One
+ * file per algorithm: spm.c (SentencePiece merges with byte fallback), bpe.c (BPE; patterns in
+ * pretok.def), wpm.c (WordPiece), ugm.c (unigram).
  *
  * Immutable once open; any number of threads may use it at once. */
 #ifndef PN_TEXT_VOCAB_H
@@ -25,8 +26,9 @@ enum {
     PN_TOKEN_BYTE = 6
 };
 
-/* What a model file says about its vocabulary. Pointers must stay valid only during pn_vocab_open. Ids are -1
- * when the file does not name them. `add_bos` and the like: -1 not said, 0, 1. */
+/* What a model file says about its vocabulary. Pointers must stay valid only during
+ * pn_vocab_open. Ids are -1 when the file does not name them. `add_bos` and the like: -1 not
+ * said, 0, 1. */
 typedef struct pn_vocab_source {
     pn_vocab_text model; /* tokenizer.ggml.model: "llama", "gpt2", "bert", "t5", "gemma4" */
     pn_vocab_text pre;   /* tokenizer.ggml.pre, n = 0 when absent */
@@ -61,15 +63,16 @@ const char *pn_vocab_name(const pn_vocab *vocab);
 pn_vocab_text pn_vocab_token_text(const pn_vocab *vocab, int32_t token);
 int32_t pn_vocab_token_type(const pn_vocab *vocab, int32_t token);
 int32_t pn_vocab_special(const pn_vocab *vocab, puna_special which); /* -1: none */
-/* EOS, EOT, EOM and tokens whose text marks the end in a known chat format (<|im_end|>, <|eot_id|>, <end_of_turn>,
- * <|end|>, <|endoftext|>, ...). */
+/* EOS, EOT, EOM and tokens whose text marks the end in a known chat format (<|im_end|>,
+ * <|eot_id|>, <end_of_turn>, <|end|>, <|endoftext|>, ...). */
 bool pn_vocab_is_end(const pn_vocab *vocab, int32_t token);
 bool pn_vocab_is_control(const pn_vocab *vocab, int32_t token);
 bool pn_vocab_adds_bos(const pn_vocab *vocab);
 bool pn_vocab_adds_eos(const pn_vocab *vocab);
 
-/* puna_tokenize and puna_detokenize on a vocabulary: same flags, same size protocol.
- * A SentencePiece text that begins with the text of BOS gets a second BOS when both flags ask for it. */
+/* puna_tokenize and puna_detokenize on a vocabulary: same flags, same size protocol. A
+ * SentencePiece text that begins with the text of BOS gets a second BOS when both flags ask for
+ * it. */
 puna_status pn_vocab_tokenize(const pn_vocab *vocab, const char *text, size_t text_bytes,
                               uint32_t flags, int32_t *tokens, int32_t max_tokens,
                               int32_t *n_tokens, puna_error *err);
@@ -77,9 +80,10 @@ puna_status pn_vocab_detokenize(const pn_vocab *vocab, const int32_t *tokens, in
                                 uint32_t flags, char *text, size_t max_bytes, size_t *n_bytes,
                                 puna_error *err);
 
-/* ---- incremental detokenizing: hands out complete UTF-8 characters only --------------------------------- */
+/* ---- incremental detokenizing: hands out complete UTF-8 characters only ---------------------- */
 
-/* Bytes of an unfinished character wait in it. A zeroed pn_detok starts a new text. Owned by the caller. */
+/* Bytes of an unfinished character wait in it. A zeroed pn_detok starts a new text. Owned by the
+ * caller. */
 typedef struct pn_detok {
     bool started;
     unsigned char pending[8];
@@ -88,9 +92,10 @@ typedef struct pn_detok {
 
 /* Bytes pn_detok_push can hand out for one token at most. */
 size_t pn_detok_max_bytes(const pn_vocab *vocab);
-/* Adds a token; writes the characters that are now complete to text (pn_detok_max_bytes) and returns their
- * number of bytes. Control tokens write nothing. Bytes that can never become valid UTF-8 come out as U+FFFD.
- * keep_space: false drops the leading space a SentencePiece vocabulary puts before the first token. */
+/* Adds a token; writes the characters that are now complete to text (pn_detok_max_bytes) and
+ * returns their number of bytes. Control tokens write nothing. Bytes that can never become valid
+ * UTF-8 come out as U+FFFD. keep_space: false drops the leading space a SentencePiece vocabulary
+ * puts before the first token. */
 size_t pn_detok_push(const pn_vocab *vocab, pn_detok *detok, int32_t token, bool keep_space,
                      char *text);
 /* What is left at the end: an unfinished character as U+FFFD. Returns bytes written (at most 3). */

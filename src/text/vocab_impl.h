@@ -1,7 +1,8 @@
-/* vocab_impl.h: what the files of src/text share: the vocabulary itself and the state of one tokenize call.
+/* vocab_impl.h: what the files of src/text share: the vocabulary itself and the state of one
+ * tokenize call.
  *
- * The vocabulary copies everything it keeps into its arena. Token texts are not empty and at most
- * PN_MAX_TOKEN_BYTES long; where a text occurs twice, the lower id owns it. */
+ * The vocabulary copies everything it keeps into its arena. Token texts are not empty and at
+ * most PN_MAX_TOKEN_BYTES long; where a text occurs twice, the lower id owns it. */
 #ifndef PN_TEXT_VOCAB_IMPL_H
 #define PN_TEXT_VOCAB_IMPL_H
 
@@ -22,7 +23,8 @@ typedef enum pn_vocab_model {
     PN_VOCAB_UGM
 } pn_vocab_model;
 
-/* STRIP: white space beside the token is eaten. SPECIAL: found in text where special tokens are, though of normal type. */
+/* STRIP: white space beside the token is eaten. SPECIAL: found in text where special tokens are,
+ * though of normal type. */
 enum { PN_MARK_STRIP_LEFT = 1, PN_MARK_STRIP_RIGHT = 2, PN_MARK_SPECIAL = 4 };
 
 /* Tokens sorted by text. first[b] .. first[b+1]: those that begin with byte b. prefix.c */
@@ -61,8 +63,8 @@ struct pn_vocab {
     pn_ugm *ugm;
 };
 
-/* SPM: what pairs of tokens merge to (-1: nothing), the most recent pair of each slot. Texts repeat their pairs, and a
- * look-up by text costs a hash. */
+/* SPM: what pairs of tokens merge to (-1: nothing), the most recent pair of each slot. Texts
+ * repeat their pairs, and a look-up by text costs a hash. */
 #define PN_PAIR_SLOTS 8192u
 typedef struct pn_pair_cache {
     struct {
@@ -97,7 +99,8 @@ static inline bool pn_vocab_is_plain(const pn_vocab *vocab, int32_t token) {
 
 /* The byte of a text "<0xNN>", or -1. */
 int32_t pn_byte_of_text(pn_vocab_text text);
-/* The byte alphabet: UTF-8 of the character that stands for a byte, and back (-1: not in the alphabet). */
+/* The byte alphabet: UTF-8 of the character that stands for a byte, and back (-1: not in the
+ * alphabet). */
 size_t pn_byte_to_char(unsigned char byte, char out[4]);
 int32_t pn_char_to_byte(uint32_t code_point);
 
@@ -112,17 +115,19 @@ typedef struct pn_prefix_search {
     int32_t lo, hi;
     size_t depth;
 } pn_prefix_search;
-/* Takes the next byte. *token: the one whose text ends with it, or -1. False: no longer one begins like this. */
+/* Takes the next byte. *token: the one whose text ends with it, or -1. False: no longer one
+ * begins like this. */
 bool pn_prefix_next(pn_prefix_search *search, unsigned char byte, int32_t *token);
 /* The longest of vocab->pieces that text begins with, or -1. */
 int32_t pn_prefix_longest(const pn_vocab *vocab, const char *text, size_t n);
 
 puna_status pn_special_open(pn_vocab *vocab, puna_error *err);
-/* The longest special token that text (n > 0) begins with, or -1. Control tokens only with parse_special. */
+/* The longest special token that text (n > 0) begins with, or -1. Control tokens only with
+ * parse_special. */
 int32_t pn_special_match(const pn_vocab *vocab, const char *text, size_t n, bool parse_special);
 
-/* One per algorithm. open: after tokens, types, ids and flags are set. text: appends the tokens of a run of text
- * that holds no special tokens; n > 0. */
+/* One per algorithm. open: after tokens, types, ids and flags are set. text: appends the tokens
+ * of a run of text that holds no special tokens; n > 0. */
 puna_status pn_spm_open(pn_vocab *vocab, puna_error *err);
 puna_status pn_spm_text(pn_tokenizing *t, const char *text, size_t n);
 puna_status pn_bpe_open(pn_vocab *vocab, const pn_vocab_source *source,

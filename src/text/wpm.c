@@ -1,9 +1,10 @@
 /* wpm.c: WordPiece (model "bert"), as BERT's uncased tokenizer defines it.
  *
- * Text is cleaned (control and unassigned characters go), Chinese characters and punctuation become words of their own,
- * letters lose their accents (NFD without Mn) and case. A word is the longest token at its start, then the longest
- * that continues there, and so on; a word with a part that no token spells, or of more than 100 characters, is [UNK].
- * The file writes the start of a word with U+2581 and continuations plainly. */
+ * Text is cleaned (control and unassigned characters go), Chinese characters and punctuation
+ * become words of their own, letters lose their accents (NFD without Mn) and case. A word is the
+ * longest token at its start, then the longest that continues there, and so on; a word with a
+ * part that no token spells, or of more than 100 characters, is [UNK]. The file writes the start
+ * of a word with U+2581 and continuations plainly. */
 #include "text/vocab_impl.h"
 
 #include "text/utf8.h"

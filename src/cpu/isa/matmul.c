@@ -1,8 +1,9 @@
 /* matmul.c: matrix products: cuts the output rows into units and picks the path for each.
  *
- * Few rows of activations: weights are read in place (matmul_few.h). Many: for every 1024 inputs, 16 rows of weights
- * at a time are unpacked into tiles (matmul_fill.h) that stay in the L1 cache while all panels of activations pass by
- * (matmul_micro.c). Float weights go to matmul_float.c. All give the same bits for a row of activations. */
+ * Few rows of activations: weights are read in place (matmul_few.h). Many: for every 1024
+ * inputs, 16 rows of weights at a time are unpacked into tiles (matmul_fill.h) that stay in the
+ * L1 cache while all panels of activations pass by (matmul_micro.c). Float weights go to
+ * matmul_float.c. All give the same bits for a row of activations. */
 #include "cpu/isa/matmul_few.h"
 
 #define PN_TILE_GROUPS 4 /* groups of 256 inputs unpacked at once: 27 KB of tiles */

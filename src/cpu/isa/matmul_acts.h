@@ -1,15 +1,16 @@
 /* matmul_acts.h: activations as the matrix kernels read them.
  *
- * Inputs come in groups of 256; the last group of a row is filled up with zeros. They are quantised in runs as long
- * as the blocks of the weights they will meet: 256, or 32, whose finer scales keep more of the input. x = d * q,
- * d = max |x| / 127 over the run, q = x / d rounded to nearest even (-127..127). A run with a NaN or infinity gets
- * d = NaN and q = 0, so every output it reaches is NaN.
+ * Inputs come in groups of 256; the last group of a row is filled up with zeros. They are quantised
+ * in runs as long as the blocks of the weights they will meet: 256, or 32, whose finer scales keep
+ * more of the input. x = d * q, d = max |x| / 127 over the run, q = x / d rounded to nearest even
+ * (-127..127). A run with a NaN or infinity gets d = NaN and q = 0, so every output it reaches is
+ * NaN.
  *
  * Two layouts, chosen by the number of rows alone:
  *   few rows    pn_act_group [row][group], read along with the weights of one row;
  *   many rows   pn_act_panel [12 rows][group], whose four consecutive inputs of a row are one 32-bit broadcast.
- * Float weights read a plain float32 copy [row][n_in], which lies in front; then follow the groups or panels for
- * blocks of 256, then those for blocks of 32. */
+ * Float weights read a plain float32 copy [row][n_in], which lies in front; then follow the
+ * groups or panels for blocks of 256, then those for blocks of 32. */
 #ifndef PN_CPU_MATMUL_ACTS_H
 #define PN_CPU_MATMUL_ACTS_H
 

@@ -1,18 +1,20 @@
-/* matmul_few.h: 1 to PN_FEW_ROWS rows of activations against weights read in place, once, in file order.
+/* matmul_few.h: 1 to PN_FEW_ROWS rows of activations against weights read in place, once, in file
+ * order.
  *
- * 16 rows of weights at a time, in two phases. First the stream: every block of 256 weights (or pair of blocks of
- * 32) gives one vector of products still spread over its lanes; as soon as enough are there, they are summed together
- * into 16 integers: one per block. One thread so reads one sequential stream, which is what DRAM is fastest at, and no
- * float operation waits for another. Then the float sums of matmul_tile.h, with lane = row of weights; what is small
- * per block (d, minimums, the correction for the offset of the codes) waits for this phase too, where 16 rows share an
- * instruction. */
+ * 16 rows of weights at a time, in two phases. First the stream: every block of 256 weights (or
+ * pair of blocks of 32) gives one vector of products still spread over its lanes; as soon as
+ * enough are there, they are summed together into 16 integers: one per block. One thread so
+ * reads one sequential stream, which is what DRAM is fastest at, and no float operation waits
+ * for another. Then the float sums of matmul_tile.h, with lane = row of weights; what is small
+ * per block (d, minimums, the correction for the offset of the codes) waits for this phase too,
+ * where 16 rows share an instruction. */
 #ifndef PN_CPU_MATMUL_FEW_H
 #define PN_CPU_MATMUL_FEW_H
 
 #include "cpu/isa/matmul_tile.h"
 
-/* What the stream leaves for the float phase, in scratch. Rows follow each other without gaps; loads of 16 may run
- * over the end of the last one. */
+/* What the stream leaves for the float phase, in scratch. Rows follow each other without gaps;
+ * loads of 16 may run over the end of the last one. */
 typedef struct pn_few_sums {
     int32_t n_vecs;     /* vectors of one row of weights */
     int32_t n_blocks;   /* blocks of one row, filled up to whole vectors: sums and heads */
@@ -128,8 +130,8 @@ PN_INLINE void pn_few_row_32(const uint8_t *row, const pn_unpack *f, const pn_ac
     }
 }
 
-/* Rows without a single last block are one run of pairs. Eight at a time, from pair i of the run and pair
- * act_at[0] of a row of activations; only n of them exist. */
+/* Rows without a single last block are one run of pairs. Eight at a time, from pair i of the run
+ * and pair act_at[0] of a row of activations; only n of them exist. */
 PN_INLINE void pn_few_eight_pairs(const uint8_t *pair, const int32_t *act_at, int32_t i, int32_t n,
                                   const pn_unpack *f, const pn_act_group *acts, int32_t n_groups,
                                   const pn_few_sums *sums, int32_t n_cols) {

@@ -4,7 +4,8 @@
 
 #include "cpu/isa/matmul_tile.h"
 
-/* Turns 64 codes of each of 16 rows into 16 steps of four inputs, and adds up what PN_PANEL_BIAS will need. */
+/* Turns 64 codes of each of 16 rows into 16 steps of four inputs, and adds up what PN_PANEL_BIAS
+ * will need. */
 PN_INLINE void pn_fill_codes(const uint8_t *const rows[16], int v, const pn_unpack *f,
                              pn_tile *tile) {
     pn_vi t[16];

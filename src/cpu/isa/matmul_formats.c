@@ -1,5 +1,6 @@
-/* matmul_formats.c: the two functions of matmul_tile.h for every format of integer codes. The generic code is
- * inlined with the format's description as a constant, so each gets code of its own. */
+/* matmul_formats.c: the two functions of matmul_tile.h for every format of integer codes. The
+ * generic code is inlined with the format's description as a constant, so each gets code of its
+ * own. */
 #include "cpu/isa/matmul_few.h"
 #include "cpu/isa/matmul_fill.h"
 

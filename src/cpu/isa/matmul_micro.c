@@ -1,9 +1,11 @@
-/* matmul_micro.c: the kernels for many rows: 16 rows of weights, as a tile, times a panel of activations.
+/* matmul_micro.c: the kernels for many rows: 16 rows of weights, as a tile, times a panel of
+ * activations.
  *
- * Lane = row of weights. PN_TILE_COLUMNS integer sums and as many scaled sums stay in registers; every step loads four
- * inputs of 16 rows and multiplies them by four inputs of one activation row, broadcast. Made for four shapes of
- * formats (integer scales per 32 or 16 with or without minimums, float scales with or without minimums) and for
- * widths of 4, 8 and 12 columns. The float sums follow the rule in matmul_tile.h. */
+ * Lane = row of weights. PN_TILE_COLUMNS integer sums and as many scaled sums stay in registers;
+ * every step loads four inputs of 16 rows and multiplies them by four inputs of one activation
+ * row, broadcast. Made for four shapes of formats (integer scales per 32 or 16 with or without
+ * minimums, float scales with or without minimums) and for widths of 4, 8 and 12 columns. The
+ * float sums follow the rule in matmul_tile.h. */
 #include "cpu/isa/matmul_tile.h"
 
 /* Runs of steps k .. k + n_steps - 1 for columns first .. first + n - 1. */
@@ -90,7 +92,8 @@ PN_INLINE void add_columns(const pn_tile *tile, const pn_act_panel *panel, int n
     }
 }
 
-/* As many columns at once as the registers hold; a group of tile and panel (10 KB) stays in L1 meanwhile. */
+/* As many columns at once as the registers hold; a group of tile and panel (10 KB) stays in L1
+ * meanwhile. */
 PN_INLINE void add_panel(const pn_tile *tile, const pn_act_panel *panel, int32_t n_groups,
                          int32_t last_subs, int32_t n_columns, float *c, const pn_tile_kind kind) {
     for (int32_t g = 0; g < n_groups; g++) {

@@ -1,7 +1,9 @@
-/* matmul_tile.h: 16 rows of weights unpacked for many rows of activations, and the rule of the float sums.
+/* matmul_tile.h: 16 rows of weights unpacked for many rows of activations, and the rule of the
+ * float sums.
  *
- * The rule, the same for few and many rows, on every instruction set (isum, msum: exact integers; d_a: the scale of
- * the block's activations; float operations round once, in the order written), for the blocks of a row in order:
+ * The rule, the same for few and many rows, on every instruction set (isum, msum: exact integers;
+ * d_a: the scale of the block's activations; float operations round once, in the order written),
+ * for the blocks of a row in order:
  *   blocks of 256   acc = fma(d * d_a, isum, acc)                 isum = sum of scale * (code - offset) * q
  *                   acc = fma(-(dmin * d_a), msum, acc)           msum = sum of minimum * q
  *   blocks of 32    s = 0 for every group; for its blocks:
@@ -39,8 +41,8 @@ typedef struct pn_tile_kind {
     bool has_minimum;
 } pn_tile_kind;
 
-/* c [12 columns][16 rows] += tile * panel over n_groups groups; n_columns of the panel (1..12) are wanted, n_subs is
- * the number of runs of 32 in the last group (blocks of 32 only). */
+/* c [12 columns][16 rows] += tile * panel over n_groups groups; n_columns of the panel (1..12)
+ * are wanted, n_subs is the number of runs of 32 in the last group (blocks of 32 only). */
 typedef void pn_tile_kernel(const pn_tile *tile, const pn_act_panel *panel, int32_t n_groups,
                             int32_t last_subs, int32_t n_columns, float *c);
 

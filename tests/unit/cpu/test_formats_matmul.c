@@ -157,7 +157,8 @@ static void multiply(const pn_kernels *k, product *p, int32_t n_rows, bool backw
             assert_true(out[(size_t)r * p->mm.ld_out + o] == -12345.0f);
 }
 
-/* The activations that meet integer codes: 127 steps for every run as long as a block of weights. */
+/* The activations that meet integer codes: 127 steps for every run as long as a block of
+ * weights. */
 static void quantize(const float *x, float *out, int32_t n, int32_t run) {
     for (int32_t g = 0; g < n; g += run) {
         float max = 0;

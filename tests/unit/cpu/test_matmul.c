@@ -1,8 +1,9 @@
-/* test_matmul.c: matrix products of every format with kernels, on every instruction set this CPU has.
+/* test_matmul.c: matrix products of every format with kernels, on every instruction set this CPU
+ * has.
  *
- * Two claims. Right: against weights decoded by the scalar reference of src/fmt and summed in double, the error is
- * that of int8 activations (NMSE below 1e-4; 1e-10 for float weights). Deterministic: the same bits on every
- * instruction set, and for a row alone as among others. */
+ * Two claims. Right: against weights decoded by the scalar reference of src/fmt and summed in
+ * double, the error is that of int8 activations (NMSE below 1e-4; 1e-10 for float weights).
+ * Deterministic: the same bits on every instruction set, and for a row alone as among others. */
 #include "cpu/kernels.h"
 
 #include "base/mem.h"
@@ -216,7 +217,8 @@ static void test_formats(void **state) {
         if (f[i].has_kernels) check_format(&f[i]);
 }
 
-/* A NaN or infinity among the activations must show in every output; tiny and zero rows are fine. */
+/* A NaN or infinity among the activations must show in every output; tiny and zero rows are
+ * fine. */
 static void test_odd_activations(void **state) {
     (void)state;
     const float odd[] = {NAN, INFINITY, -INFINITY, 0.0f, 1e-40f, 1e-30f, 3e38f};

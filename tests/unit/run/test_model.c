@@ -1,5 +1,6 @@
-/* Tests of puna_model_open and what an open model tells: levels, options of another size, keys and tensors as text,
- * buffers that are too small, vocabulary keys of wrong types, reference counts, memory running out. */
+/* Tests of puna_model_open and what an open model tells: levels, options of another size, keys
+ * and tensors as text, buffers that are too small, vocabulary keys of wrong types, reference
+ * counts, memory running out. */
 #define _POSIX_C_SOURCE 200809L /* mkdtemp */
 #include "../gguf/gguf_build.h"
 #include "tiny_llama.h"

@@ -1,5 +1,6 @@
 /* test_sampler.c: samplers against llama.cpp's own (tests/golden/peer/samplers.json, made by
- * tools/sampler_golden.py), against plain re-computations and statistics, and with hostile input. */
+ * tools/sampler_golden.py), against plain re-computations and statistics, and with hostile
+ * input. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -17,9 +18,10 @@
 
 enum { N_CTX = 256 };
 
-/* ---- helpers ------------------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
-/* A byte-level vocabulary of n tokens: the given words, then fillers; the last token ends a text. */
+/* A byte-level vocabulary of n tokens: the given words, then fillers; the last token ends a
+ * text. */
 static pn_vocab *open_vocab(json_t *words, int32_t n) {
     pn_vocab_text *tokens = calloc((size_t)n, sizeof *tokens);
     char(*fillers)[16] = calloc((size_t)n, sizeof *fillers);
@@ -105,7 +107,7 @@ static void fill_random(float *logits, int32_t n, double scale, uint32_t seed) {
     }
 }
 
-/* ---- llama.cpp's numbers --------------------------------------------------------------------------------- */
+/* ---- llama.cpp's numbers --------------------------------------------------------------------- */
 
 static json_t *load_golden(void) {
     char path[1024];
@@ -254,7 +256,7 @@ static void test_llama_cpp(void **state) {
     assert_int_equal(n_failed, 0);
 }
 
-/* ---- random numbers ---------------------------------------------------------------------------------------- */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
 /* The vectors published with the generator (Random123, kat_vectors). */
 static void test_philox(void **state) {
@@ -277,7 +279,8 @@ static void test_philox(void **state) {
     }
 }
 
-/* Draws follow the softmax: Pearson's statistic over 12 tokens; 31.3 is the 0.1 % point of chi-square(11). */
+/* Draws follow the softmax: Pearson's statistic over 12 tokens; 31.3 is the 0.1 % point of
+ * chi-square(11). */
 static void test_draws_follow_probabilities(void **state) {
     (void)state;
     pn_vocab *vocab = open_vocab(NULL, 200);
@@ -333,7 +336,7 @@ static void test_seed_decides(void **state) {
     pn_vocab_free(vocab);
 }
 
-/* ---- selection --------------------------------------------------------------------------------------------- */
+/* ---- selection ------------------------------------------------------------------------------- */
 
 static const float *compared;
 static int by_score(const void *a, const void *b) {
@@ -381,7 +384,8 @@ static void test_top_k_is_a_sort(void **state) {
     }
 }
 
-/* Without top-k, the list of top-p grows until it holds enough: the same as going through all tokens. */
+/* Without top-k, the list of top-p grows until it holds enough: the same as going through all
+ * tokens. */
 static void test_long_top_p(void **state) {
     (void)state;
     enum { N = 9000 };
@@ -411,8 +415,8 @@ static void test_long_top_p(void **state) {
     pn_vocab_free(vocab);
 }
 
-/* The example of mirostat's paper turned round: with tau in bits, p = 1/2, 1/4, 1/8, 1/8 and mu = 2 the tokens
- * of one and two bits stay. Then the bound moves by eta times the error. */
+/* The example of mirostat's paper turned round: with tau in bits, p = 1/2, 1/4, 1/8, 1/8 and mu
+ * = 2 the tokens of one and two bits stay. Then the bound moves by eta times the error. */
 static void test_mirostat_by_hand(void **state) {
     (void)state;
     pn_vocab *vocab = open_vocab(NULL, 4);
@@ -504,7 +508,7 @@ static void test_ignore_end_and_bias(void **state) {
     pn_vocab_free(vocab);
 }
 
-/* ---- hostile input ----------------------------------------------------------------------------------------- */
+/* ---- hostile input --------------------------------------------------------------------------- */
 
 static void set_variant(puna_sampler_params *p, int variant) {
     *p = neutral();
@@ -529,7 +533,8 @@ static void set_variant(puna_sampler_params *p, int variant) {
 }
 enum { N_VARIANTS = 18 };
 
-/* Whatever the parameters: impossible tokens are never drawn, +infinity wins, and nothing at all is an error. */
+/* Whatever the parameters: impossible tokens are never drawn, +infinity wins, and nothing at all
+ * is an error. */
 static void test_hostile_logits(void **state) {
     (void)state;
     const int32_t sizes[] = {1, 2, 70, 400};
@@ -625,7 +630,8 @@ static void test_ranges(void **state) {
     pn_vocab_free(vocab);
 }
 
-/* Params of an older header keep the defaults for what they lack; of a newer one, the rest is not read. */
+/* Params of an older header keep the defaults for what they lack; of a newer one, the rest is
+ * not read. */
 static void test_size_rule(void **state) {
     (void)state;
     pn_vocab *vocab = open_vocab(NULL, 10);
@@ -655,7 +661,7 @@ static void test_size_rule(void **state) {
     pn_vocab_free(vocab);
 }
 
-/* ---- log-probabilities --------------------------------------------------------------------------------------- */
+/* ---- log-probabilities ----------------------------------------------------------------------- */
 
 static void test_logprobs(void **state) {
     (void)state;
@@ -695,7 +701,7 @@ static void test_logprobs(void **state) {
     assert_true(isinf(of_token) && of_token < 0);
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static long allocations_left;
 static size_t allocated_bytes;

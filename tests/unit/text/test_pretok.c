@@ -1,5 +1,5 @@
-/* test_pretok.c: every row of pretok.def compiles, covers any text without gaps, and splits known strings as the
- * publishers' tokenizers do. */
+/* test_pretok.c: every row of pretok.def compiles, covers any text without gaps, and splits
+ * known strings as the publishers' tokenizers do. */
 #include "base/mem.h"
 #include "text/pretok.h"
 

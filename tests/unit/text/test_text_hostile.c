@@ -1,5 +1,6 @@
-/* test_text_hostile.c: vocabularies and texts made to break a tokenizer, and memory running out at every allocation.
- * Loading may refuse; nothing may crash, hang or leak (run under AddressSanitizer). */
+/* test_text_hostile.c: vocabularies and texts made to break a tokenizer, and memory running out
+ * at every allocation. Loading may refuse; nothing may crash, hang or leak (run under
+ * AddressSanitizer). */
 #include "unit/text/tiny_vocab.h"
 
 #include <setjmp.h>
@@ -163,7 +164,7 @@ static void odd_charsmaps(void **state) {
     }
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static long countdown, n_live;
 
@@ -224,9 +225,10 @@ static void out_of_memory(void **state) {
     puna_set_allocator(NULL);
 }
 
-/* ---- time ------------------------------------------------------------------------------------------------ */
+/* ---- time ------------------------------------------------------------------------------------ */
 
-/* CPU seconds for a repeated text. Far below what quadratic work would take, with room for a sanitizer. */
+/* CPU seconds for a repeated text. Far below what quadratic work would take, with room for a
+ * sanitizer. */
 static void long_runs(void **state) {
     (void)state;
     static const char *const units[] = {"h",    " ", "\n",    "he", "\xcc\x81",

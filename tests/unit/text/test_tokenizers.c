@@ -1,5 +1,5 @@
-/* test_tokenizers.c: what each algorithm makes of small texts, special tokens, detokenizing, the size protocol.
- * Expected ids are worked out by hand from tiny_vocab.h. */
+/* test_tokenizers.c: what each algorithm makes of small texts, special tokens, detokenizing, the
+ * size protocol. Expected ids are worked out by hand from tiny_vocab.h. */
 #include "unit/text/tiny_vocab.h"
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* tiny_vocab.h: vocabularies small enough to check by hand, one for each algorithm. A tiny_vocab owns the memory of
- * its source; change the source before opening it to try something else. */
+/* tiny_vocab.h: vocabularies small enough to check by hand, one for each algorithm. A tiny_vocab
+ * owns the memory of its source; change the source before opening it to try something else. */
 #ifndef TINY_VOCAB_H
 #define TINY_VOCAB_H
 
@@ -65,7 +65,8 @@ static inline void tiny_spm(tiny_vocab *v) {
     v->source.unk = 0;
 }
 
-/* Byte alphabet as ids 0..255 (id = byte), then merges, then <|end|> (control) and <|tool|> (user-defined). */
+/* Byte alphabet as ids 0..255 (id = byte), then merges, then <|end|> (control) and <|tool|>
+ * (user-defined). */
 static inline void tiny_bpe(tiny_vocab *v, const char *pre) {
     tiny_start(v, "gpt2", pre);
     for (int b = 0; b < 256; b++) {

@@ -3,10 +3,18 @@
     PUNA_BIN=build/puna PUNA_TEST_MODEL=smollm2.gguf PUNA_TEST_GEMMA=gemma3-270m.gguf pytest -s tests/golden/test_peer.py
 
 A model is tested when its file is the one the golden was made from (sha256). Greedy tokens must be the same; where
-they are not, llama.cpp must have been undecided, its two best logits nearer to each other than NEAR_TIE, and puna
-undecided between its own choice and llama.cpp's. Both programs quantize activations to 8 bits, which moves single
-logits by tenths; the bars leave about twice the room that was measured (SmolLM2 over 160 positions: top-1 91 %, mean
-KL 0.019).
+they are not, puna must take llama.cpp's second best (rarely another), llama.cpp's two best logits be nearer than
+NEAR_TIE, and puna's logits of the two too. Both programs quantize activations to 8 bits in runs of 32, and round
+differently, which moves single logits by tenths.
+
+Measured (gap: the widest of llama.cpp's and of puna's logits where the steps differ; at one step of SmolLM2 puna takes
+llama.cpp's third best):
+
+                  same steps    gaps         top-1    KL mean  99 %    max
+    smollm2       983 of 1000   0.25, 0.38   96.29 %  0.0025   0.0116  0.026
+    gemma3-270m   996 of 1000   0.24, 0.47   95.12 %  0.0044   0.0217  0.061
+
+puna gives the same bits everywhere, so the bars are near the figures; the room is for changes of its roundings.
 """
 import hashlib
 import json
@@ -21,10 +29,13 @@ PUNA = os.environ.get("PUNA_BIN")
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peer")
 MODELS = {"smollm2": os.environ.get("PUNA_TEST_MODEL"), "gemma3-270m": os.environ.get("PUNA_TEST_GEMMA")}
 
-NEAR_TIE = 0.75      # logits
-TOP1_BAR = 0.87      # share of the text's positions with the same best token
-KL_MEAN_BAR = 0.035  # nats
-KL_MAX_BAR = 0.5
+NEAR_TIE = 0.35       # logits, llama.cpp's
+OWN_NEAR_TIE = 0.6    # logits, puna's, of its own choice and llama.cpp's
+STEPS_BAR = 0.97      # share of the steps on llama.cpp's path with the same best token
+OTHER_BAR = 0.002     # share of those steps where puna takes neither of llama.cpp's two best
+TOP1_BAR = 0.94       # share of the text's positions with the same best token
+KL_MEAN_BAR = 0.007   # nats
+KL_MAX_BAR = 0.1
 
 pytestmark = pytest.mark.skipif(not PUNA, reason="PUNA_BIN does not name the program")
 
@@ -88,13 +99,14 @@ def test_greedy_tokens(golden):
             print(f"\n{golden['name']}: {run['prompt']!r} leaves llama.cpp's path at token {first}, "
                   f"gap {run['gap'][first]:.3f}")
             assert run["gap"][first] < NEAR_TIE
+            assert tokens[first] == run["second"][first]
     print(f"\n{golden['name']}: {n_same} of {n_all} greedy tokens before the first near-tie of each prompt")
 
 
 def test_greedy_steps(golden, tmp_path):
     """Every single step, on llama.cpp's path: the same best token, or a near-tie."""
-    n_ties = n_all = 0
-    widest = 0
+    n_ties = n_other = n_all = 0
+    widest = own_widest = 0
     for run in golden["greedy"]:
         rows = logits_of(golden, run["ids"] + run["tokens"][:-1], tmp_path)[len(run["ids"]) - 1:]
         rows[:, golden["ends"]] = -np.inf
@@ -104,10 +116,13 @@ def test_greedy_steps(golden, tmp_path):
                 continue
             n_ties += 1
             own_gap = float(rows[step, best] - rows[step, run["tokens"][step]])
-            widest = max(widest, run["gap"][step], own_gap)
-            assert run["gap"][step] < NEAR_TIE and own_gap < NEAR_TIE, (run["prompt"], step, own_gap)
+            widest, own_widest = max(widest, run["gap"][step]), max(own_widest, own_gap)
+            assert run["gap"][step] < NEAR_TIE and own_gap < OWN_NEAR_TIE, (run["prompt"], step, own_gap)
+            n_other += best != run["second"][step]
     print(f"\n{golden['name']}: {n_all - n_ties} of {n_all} steps have the same best token, {n_ties} are near-ties "
-          f"(widest gap {widest:.3f})")
+          f"(widest gap: llama.cpp {widest:.3f}, puna {own_widest:.3f}), {n_other} take neither of llama.cpp's two best")
+    assert n_all - n_ties >= STEPS_BAR * n_all
+    assert n_other <= OTHER_BAR * n_all
 
 
 def kl_of_top(theirs, mine):

@@ -50,7 +50,9 @@ static bool get_member(pn_render *r, const pn_value *v, const pn_text *name, pn_
     *found = false;
     if (v->kind == PN_V_LOOP) return pn_loop_attr(r, v->loop, name, out, found);
     if (v->kind == PN_V_NAMESPACE) {
-        const pn_value *member = pn_dict_find(v->dict, name->data, name->n);
+        const pn_value key = {.kind = PN_V_STRING, .text = name};
+        pn_value *member;
+        if (!pn_dict_get(r, v->dict, &key, &member)) return false;
         *found = member != NULL;
         if (member) *out = *member;
     } else if (v->kind == PN_V_CYCLER && pn_text_is(name, "current")) {

@@ -441,10 +441,9 @@ static bool filter_attr(pn_render *r, pn_value *slots, const pn_args *args, pn_v
     (void)args;
     if (slots[0].kind == PN_V_UNDEFINED) return pn_undefined_fail(r, &slots[0]);
     if (!pn_arg_text(r, &slots[1], "attr(): name", &name)) return false;
-    if (slots[0].kind != PN_V_DICT) return pn_get_attr(r, &slots[0], &slots[1], out);
-    if (!pn_dict_find(slots[0].dict, name->data, name->n))
-        return pn_get_attr(r, &slots[0], &slots[1], out);
-    if (pn_find_builtin(pn_dict_methods, name->data, name->n))
+    pn_value *key = NULL;
+    if (slots[0].kind == PN_V_DICT && !pn_dict_get(r, slots[0].dict, &slots[1], &key)) return false;
+    if (!key || pn_find_builtin(pn_dict_methods, name->data, name->n))
         return pn_get_attr(r, &slots[0], &slots[1], out);
     return pn_undefined_attr(r, &slots[0], slots[1], out);
 }

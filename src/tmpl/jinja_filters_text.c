@@ -241,14 +241,15 @@ static bool filter_striptags(pn_render *r, pn_value *slots, const pn_args *args,
                     {"&#39;", '\''}, {"&#34;", '"'}, {"&quot;", '"'}};
     const pn_text *text;
     pn_builder b = pn_builder_new(r);
-    bool space = false;
+    bool space = false, closing = true;
     (void)args;
     if (!subject(r, slots, &text) || !pn_r_charge(r, text->n / 4)) return false;
     for (size_t i = 0; i < text->n;) {
         const char *const s = text->data + i, *end = NULL;
         const int32_t origin = pn_text_origin(text, i);
         uint32_t c;
-        if (*s == '<') end = memchr(s, '>', text->n - i);
+        if (*s == '<' && closing) end = memchr(s, '>', text->n - i);
+        closing = closing && (*s != '<' || end); /* one search that finds nothing is enough */
         if (end) {
             i = (size_t)(end - text->data) + 1;
             continue;

@@ -195,7 +195,10 @@ static bool named_value(percent *p, pn_value *out) {
     if (!end) return pn_r_fail(p->r, "incomplete format key");
     const size_t n = (size_t)(end - p->s) - p->at;
     if (!p->one || p->one->kind != PN_V_DICT) return pn_r_fail(p->r, "format requires a mapping");
-    const pn_value *found = pn_dict_find(p->one->dict, p->s + p->at, n);
+    pn_value key, *found;
+    if (!pn_text_value(p->r, p->s + p->at, n, 0, &key) ||
+        !pn_dict_get(p->r, p->one->dict, &key, &found))
+        return false;
     if (!found) return pn_r_fail(p->r, "a key of the format string is not in the mapping");
     *out = *found;
     p->at += n + 1;

@@ -105,7 +105,6 @@ bool pn_dict_new(pn_render *r, pn_value *out);
 bool pn_dict_set(pn_render *r, pn_dict *d, pn_value key, pn_value value);
 /* *found: the value or NULL; fails for keys that cannot be hashed. */
 bool pn_dict_get(pn_render *r, const pn_dict *d, const pn_value *key, pn_value **found);
-pn_value *pn_dict_find(const pn_dict *d, const char *key, size_t n);
 
 bool pn_undefined_name(pn_render *r, const char *name, size_t n, pn_value *out);
 bool pn_undefined_attr(pn_render *r, const pn_value *object, pn_value name, pn_value *out);

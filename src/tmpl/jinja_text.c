@@ -213,14 +213,15 @@ size_t pn_text_find(pn_render *r, const pn_text *text, const pn_text *needle, si
                     size_t to) {
     if (from > to || needle->n > to - from) return SIZE_MAX;
     if (!needle->n) return from;
-    if (!pn_r_charge(r, (to - from) / 64)) return SIZE_MAX;
     const char *at = text->data + from, *const end = text->data + to - needle->n + 1;
-    while (at < end) {
-        at = memchr(at, needle->data[0], (size_t)(end - at));
-        if (!at) return SIZE_MAX;
-        if (memcmp(at, needle->data, needle->n) == 0) return (size_t)(at - text->data);
-        if (needle->n > 16 && !pn_r_charge(r, needle->n / 128)) return SIZE_MAX;
-        at++;
+    const size_t cost = 1 + needle->n / 16; /* of 8 places where only the first byte fits */
+    for (size_t tries = 1; at < end; tries++) {
+        const char *const next = memchr(at, needle->data[0], (size_t)(end - at));
+        if (!pn_r_charge(r, (size_t)((next ? next : end) - at) / 64)) return SIZE_MAX;
+        if (!next) return SIZE_MAX;
+        if (memcmp(next, needle->data, needle->n) == 0) return (size_t)(next - text->data);
+        if (tries % 8 == 0 && !pn_r_charge(r, cost)) return SIZE_MAX;
+        at = next + 1;
     }
     return SIZE_MAX;
 }

@@ -195,15 +195,6 @@ bool pn_dict_get(pn_render *r, const pn_dict *d, const pn_value *key, pn_value *
     return !r->status;
 }
 
-pn_value *pn_dict_find(const pn_dict *d, const char *key, size_t n) {
-    for (size_t i = 0; i < d->n; i++) {
-        const pn_value *k = &d->entries[i].key;
-        if (k->kind == PN_V_STRING && k->text->n == n && memcmp(k->text->data, key, n) == 0)
-            return &d->entries[i].value;
-    }
-    return NULL;
-}
-
 /* ---- undefined ------------------------------------------------------------------------------------------ */
 
 static bool new_undefined(pn_render *r, pn_undefined u, pn_value *out) {

@@ -3,7 +3,7 @@
     PUNA_RENDER=build/tests/render_main PUNA_SHARED=../shared pytest tests/golden/test_templates.py -rP
 
 Cases come from $PUNA_SHARED/data/chat_templates and $PUNA_SHARED/data/jinja; the differential test needs none of
-them. All of a group go through one process (tests/golden/render_main.c).
+them. Without PUNA_RENDER the program beside PUNA_BIN is taken. All of a group go through one process (tests/golden/render_main.c).
 """
 
 import datetime
@@ -17,7 +17,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("PUNA_SHARED", ROOT.parent / "shared")) / "data"
-RENDER = os.environ.get("PUNA_RENDER")
+PUNA = os.environ.get("PUNA_BIN")
+BESIDE = str(pathlib.Path(PUNA).parent / "tests" / "render_main") if PUNA else None  # where the build puts it
+RENDER = os.environ.get("PUNA_RENDER") or (BESIDE if BESIDE and os.path.exists(BESIDE) else None)
 CHAT = sorted((DATA / "chat_templates").glob("*.json"))
 SECONDS = 5  # the bound of an abusive template
 MEMORY = 300 << 20  # of address space: 256 MiB and the libraries
@@ -140,6 +142,26 @@ def test_abusive_templates():
             bad.append(f"{case['id']}: {answer}")
     print(f"slowest: {slowest[1]} in {slowest[0]:.2f} s")
     assert not bad, "\n".join(bad)
+
+
+def test_characters():
+    """src/tmpl/unicode.def beside Python's own tables, where Python has the same version of Unicode."""
+    import unicodedata
+    if unicodedata.unidata_version != "14.0.0":
+        pytest.skip(f"Python knows Unicode {unicodedata.unidata_version}, the tables are of 14.0.0")
+    asked = ["isalpha", "isdecimal", "isdigit", "isnumeric", "isupper", "islower", "isspace", "istitle"]
+    row = "{{ [c.upper(), c.lower(), c.title(), c.casefold(), c, " + ", ".join(f"c.{name}()" for name in asked) + "] }}"
+    codes = [*range(0xd800), *range(0xe000, 0x20000), *range(0xe0000, 0xe0200), *range(0x20000, 0x110000, 251)]
+    parts = ["".join(map(chr, codes[i:i + 8000])) for i in range(0, len(codes), 8000)]
+    answers = render([{"template": "{% for c in x %}" + row + "\n{% endfor %}", "vars": json.dumps({"x": part})} for part in parts])
+    bad = []
+    for part, answer in zip(parts, answers):
+        assert "text" in answer, answer
+        for c, line in zip(part, answer["text"].split("\n")):
+            wanted = repr([c.upper(), c.lower(), c.title(), c.casefold(), c, *(getattr(c, name)() for name in asked)])
+            if line != wanted:
+                bad.append(f"U+{ord(c):04X}: {line} instead of {wanted}")
+    assert not bad, f"{len(bad)}:\n" + "\n".join(bad[:20])
 
 
 # ---- beside jinja2 ------------------------------------------------------------------------------------------------

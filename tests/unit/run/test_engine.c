@@ -13,6 +13,7 @@
 
 static char model_path[64];
 static puna_model *model;
+static pn_format format_of_group;
 
 enum { N_PROMPT = 200 };
 
@@ -122,6 +123,7 @@ static void same_bits(puna_kv_type kv) {
 static void test_same_bits_for_threads_and_chunks(void **state) {
     (void)state;
     same_bits(PUNA_KV_F16);
+    if (format_of_group != PN_FMT_Q5_K) return; /* the cache knows nothing of the weights' format */
     same_bits(PUNA_KV_F32);
     same_bits(PUNA_KV_Q8_0);
 }
@@ -424,8 +426,6 @@ static void test_every_failing_allocation_is_an_error(void **state) {
     fail_at = 0;
     puna_set_allocator(NULL);
 }
-
-static pn_format format_of_group;
 
 static int setup(void **state) {
     (void)state;

@@ -116,11 +116,6 @@ static void attention(const pn_walk *walk, const pn_op *op) {
 
 /* ---- operations on one row ---- */
 
-static bool is_row_op(pn_op_kind kind) {
-    return kind == PN_OP_EMBED || kind == PN_OP_NORM || kind == PN_OP_ROPE ||
-           kind == PN_OP_KV_STORE || kind == PN_OP_ADD;
-}
-
 static void embed_row(const pn_device *dev, const pn_op *op, int32_t row) {
     const pn_weight *w = op->w[0];
     float *out = pn_cpu_value(dev, op->out[0]) + (size_t)row * (size_t)w->n_in;
@@ -215,9 +210,9 @@ static bool stopped(const pn_walk *walk, int32_t op, int32_t turn) {
 static int32_t step(pn_walk *walk, int32_t i) {
     const pn_plan *plan = walk->dev->plan;
     const pn_op *op = &plan->ops[i];
-    if (is_row_op(op->kind)) {
+    if (pn_op_is_by_row(op->kind)) {
         int32_t end = i + 1;
-        while (end < plan->n_ops && is_row_op(plan->ops[end].kind)) end++;
+        while (end < plan->n_ops && pn_op_is_by_row(plan->ops[end].kind)) end++;
         row_ops(walk, i, end);
         return end;
     }

@@ -20,11 +20,21 @@
 
 const char *pn_op_name(pn_op_kind kind) {
     static const char *const names[] = {
-#define OP(name, meaning) #name,
+#define OP(name, by_row, meaning) #name,
 #include "plan/ops.def"
 #undef OP
     };
     return (unsigned)kind < PN_N_OPS ? names[kind] : "?";
+}
+
+bool pn_op_is_by_row(pn_op_kind kind) {
+    enum { BY_ROW = true, WHOLE = false };
+    static const bool by_row[] = {
+#define OP(name, by_row, meaning) by_row,
+#include "plan/ops.def"
+#undef OP
+    };
+    return (unsigned)kind < PN_N_OPS && by_row[kind];
 }
 
 puna_status pn_plan_init(pn_plan *plan, const pn_gguf *gguf, puna_error *err) {
@@ -382,6 +392,18 @@ static bool overlap(const pn_value_info *a, const pn_value_info *b) {
     return a->first <= b->last && b->first <= a->last;
 }
 
+/* Stretches a value's life to whole groups of operations that may run row by row: one row may be at
+ * the end of the group while another is at its beginning. */
+static void live_in_groups(const pn_plan *plan, pn_value_info *value) {
+    const pn_op *ops = plan->ops;
+    while (value->first > 0 && pn_op_is_by_row(ops[value->first].kind) &&
+           pn_op_is_by_row(ops[value->first - 1].kind))
+        value->first--;
+    while (value->last + 1 < plan->n_ops && pn_op_is_by_row(ops[value->last].kind) &&
+           pn_op_is_by_row(ops[value->last + 1].kind))
+        value->last++;
+}
+
 /* The lowest offset where value v fits beside every placed value that is alive at the same time. */
 static int64_t place(const pn_plan *plan, int32_t v) {
     const pn_value_info *mine = &plan->values[v];
@@ -410,6 +432,7 @@ puna_status pn_plan_finish(pn_plan *plan, puna_error *err) {
         for (int32_t k = 0; k < 2; k++)
             if (op->in[k] >= 0) plan->values[op->in[k]].last = i;
     }
+    for (int32_t v = 0; v < plan->n_values; v++) live_in_groups(plan, &plan->values[v]);
     plan->floats_per_row = 0;
     for (int32_t v = 0; v < plan->n_values; v++) {
         pn_value_info *info = &plan->values[v];

@@ -17,7 +17,7 @@
 typedef int32_t pn_value; /* index into pn_plan.values; -1: none */
 
 typedef enum pn_op_kind {
-#define OP(name, meaning) PN_OP_##name,
+#define OP(name, by_row, meaning) PN_OP_##name,
 #include "plan/ops.def"
 #undef OP
     PN_N_OPS
@@ -163,5 +163,9 @@ puna_status pn_plan_finish(pn_plan *plan, puna_error *err);
 /* The plan as text (puna explain). */
 puna_status pn_plan_print(const pn_plan *plan, pn_buf *out, puna_error *err);
 const char *pn_op_name(pn_op_kind kind);
+/* True when a row of the result needs no other row (BY_ROW in ops.def). Operations like that which
+ * follow one another form a group that a backend may run row by row, on any number of threads: no
+ * two values that any of them touches share memory. */
+bool pn_op_is_by_row(pn_op_kind kind);
 
 #endif

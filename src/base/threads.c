@@ -113,12 +113,16 @@ static void *work(void *arg) {
     }
 }
 
-/* Starts workers 1..n_threads-1 with all signals blocked: handlers run on the program's own
- * threads. */
+/* Starts workers 1..n_threads-1 with signals blocked: handlers run on the program's own threads.
+ * Not blocked are the faults a thread makes itself, such as reading a mapped file that was cut: a
+ * blocked one would end the process past the program's handler. */
 static puna_status start_workers(pn_team *team, puna_error *err) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    static const int own_faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof own_faults / sizeof *own_faults; i++)
+        sigdelset(&blocked, own_faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
     int failure = 0;
     while (failure == 0 && team->n_started < team->n_threads - 1) {
         struct worker *worker = &team->workers[team->n_started];

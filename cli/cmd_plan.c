@@ -16,7 +16,7 @@ static const struct {
     {"activations", offsetof(puna_memory_plan, activations_bytes), "workspace of one step"},
     {"logits", offsetof(puna_memory_plan, logits_bytes), "scores of the next token"},
     {"scratch", offsetof(puna_memory_plan, scratch_bytes), "per-thread buffers"},
-    {"other", offsetof(puna_memory_plan, other_bytes), "page tables, token lists, rope tables"},
+    {"other", offsetof(puna_memory_plan, other_bytes), "page tables, token lists, samplers"},
     {"total", offsetof(puna_memory_plan, total_bytes), "what opening the engine allocates"},
     {"weights", offsetof(puna_memory_plan, weights_bytes),
      "mapped from the file, shared, can be dropped"},

@@ -5,6 +5,8 @@
  * escape sequence. */
 #include "base/error.h"
 
+#include "base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,21 +27,14 @@ const char *puna_status_name(puna_status status) {
     return "unknown status";
 }
 
-/* Length of the valid UTF-8 sequence at s (n bytes left), or 0. Overlong forms, surrogates and
- * C1 controls are not printable here. */
-static size_t printable_length(const unsigned char *s, size_t n) {
-    if (s[0] >= 0x20 && s[0] < 0x7f) return 1;
-    if (s[0] < 0xc2) return 0;
-    size_t len = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-    if (len == 0 || len > n) return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((s[i] & 0xc0) != 0x80) return 0;
-    if (s[0] == 0xc2 && s[1] < 0xa0) return 0;
-    if (s[0] == 0xe0 && s[1] < 0xa0) return 0;
-    if (s[0] == 0xed && s[1] >= 0xa0) return 0;
-    if (s[0] == 0xf0 && s[1] < 0x90) return 0;
-    if (s[0] == 0xf4 && s[1] >= 0x90) return 0;
-    return len;
+/* Bytes of the character at s (n > 0 bytes left) when a terminal merely shows it, or 0: invalid
+ * UTF-8, control characters, and the marks that reverse the direction of what follows. */
+static size_t printable_length(const char *s, size_t n) {
+    uint32_t c = 0;
+    const size_t len = pn_utf8_decode(s, n, &c);
+    const bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
+    const bool reverses = (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+    return len == 0 || control || reverses ? 0 : len;
 }
 
 /* Copies text into out[cap], escaping what a terminal could act on; always NUL-terminates. */
@@ -48,7 +43,7 @@ static void escape_into(char *out, size_t cap, const char *text, size_t n) {
     size_t o = 0;
     const unsigned char *s = (const unsigned char *)text;
     for (size_t i = 0; i < n;) {
-        size_t len = printable_length(s + i, n - i);
+        size_t len = printable_length(text + i, n - i);
         size_t need = len ? len : 4;
         bool last = i + (len ? len : 1) == n;
         if (o + need + (last ? 1 : 4) > cap) {

@@ -11,7 +11,7 @@
 #include "text/vocab_impl.h"
 
 #include "base/log.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  * with invalid UTF-8 as U+FFFD (one for every byte that cannot be part of a character). */
 #include "text/vocab_impl.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
  * crosses "b U+2581" and the text may be cut there. */
 #include "text/vocab_impl.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

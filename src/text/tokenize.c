@@ -2,7 +2,7 @@
  * vocabulary's algorithm and adds the tokens a text begins and ends with. */
 #include "text/vocab_impl.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

@@ -10,7 +10,7 @@
  * the match. */
 #include "text/vocab_impl.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <float.h>
 #include <string.h>

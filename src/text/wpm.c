@@ -7,7 +7,7 @@
  * of a word with U+2581 and continuations plainly. */
 #include "text/vocab_impl.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 #include <utf8proc.h>

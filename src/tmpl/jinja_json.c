@@ -157,7 +157,7 @@ bool pn_to_json(pn_builder *b, const pn_value *v, const pn_text *indent, const p
 static bool read_text(pn_render *r, const char *s, size_t n, pn_value *out) {
     size_t i = 0, n_chars = 0;
     uint32_t c;
-    for (size_t len; i < n && (len = pn_uni_decode_strict(s + i, n - i, &c)); i += len) n_chars++;
+    for (size_t len; i < n && (len = pn_utf8_decode(s + i, n - i, &c)); i += len) n_chars++;
     if (!pn_r_charge(r, n / 64)) return false;
     if (i == n) {
         pn_text *text = pn_r_alloc(r, sizeof *text);
@@ -293,7 +293,7 @@ static bool read_string(reader *x, pn_value *out) {
         uint32_t c;
         size_t len, run = x->at;
         while (run < x->n && x->s[run] != '"' && x->s[run] != '\\' &&
-               (len = pn_uni_decode_strict(x->s + run, x->n - run, &c)))
+               (len = pn_utf8_decode(x->s + run, x->n - run, &c)))
             run += len;
         if (!pn_put(&b, x->s + x->at, run - x->at, x->r->data_origin)) return false;
         x->at = run;

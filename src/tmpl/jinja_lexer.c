@@ -234,7 +234,7 @@ static size_t unescape(const char *s, size_t left, char *out, size_t *n_out) {
         return SIZE_MAX;
     }
     if (code >= 0xd800 && code < 0xe000) code = 0xfffd; /* half a pair has no UTF-8 */
-    *n_out = pn_uni_encode(code, out);
+    *n_out = pn_utf8_encode(code, out);
     return used;
 }
 
@@ -469,12 +469,12 @@ static char *clean_copy(pn_arena *arena, const char *text, size_t n, size_t *n_o
             continue;
         }
         uint32_t c;
-        const size_t len = pn_uni_decode_strict(text + i, n - i, &c);
+        const size_t len = pn_utf8_decode(text + i, n - i, &c);
         if (len) {
             memcpy(out + o, text + i, len);
             o += len;
         } else {
-            o += pn_uni_encode(0xfffd, out + o);
+            o += pn_utf8_encode(0xfffd, out + o);
         }
         i += len ? len : 1;
     }

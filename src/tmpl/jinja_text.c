@@ -58,7 +58,7 @@ bool pn_put_c(pn_builder *b, const char *text, int32_t origin) {
 
 bool pn_put_code(pn_builder *b, uint32_t code, int32_t origin) {
     char bytes[4];
-    return pn_put(b, bytes, pn_uni_encode(code, bytes), origin);
+    return pn_put(b, bytes, pn_utf8_encode(code, bytes), origin);
 }
 
 /* Index of the span that holds byte `at`. */

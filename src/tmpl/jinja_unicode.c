@@ -53,45 +53,11 @@ enum {
     TITLE = 128
 };
 
-size_t pn_uni_decode_strict(const char *text, size_t n, uint32_t *code) {
-    const unsigned char *s = (const unsigned char *)text;
-    if (s[0] < 0x80) {
-        *code = s[0];
-        return 1;
-    }
-    if (s[0] < 0xc2 || s[0] > 0xf4) return 0;
-    const size_t len = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-    if (len > n) return 0;
-    uint32_t c = s[0] & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80) return 0;
-        c = c << 6 | (s[i] & 0x3fu);
-    }
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) return 0;
-    *code = c;
-    return len;
-}
-
 size_t pn_uni_decode(const char *s, size_t n, uint32_t *code) {
-    const size_t len = pn_uni_decode_strict(s, n, code);
+    const size_t len = pn_utf8_decode(s, n, code);
     if (len) return len;
     *code = 0xfffd;
     return 1;
-}
-
-size_t pn_uni_encode(uint32_t c, char *out) {
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-    const size_t len = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    for (size_t i = len - 1; i > 0; i--) {
-        out[i] = (char)(0x80 | (c & 0x3f));
-        c >>= 6;
-    }
-    out[0] = (char)((0xf0u << (4 - len)) | c);
-    return len;
 }
 
 static unsigned class_of(uint32_t code) {

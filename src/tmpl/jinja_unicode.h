@@ -1,16 +1,15 @@
-/* jinja_unicode.h: UTF-8 and what Python's str methods know about characters (Unicode 14). */
+/* jinja_unicode.h: what Python's str methods know about characters (Unicode 14). */
 #ifndef PN_TMPL_JINJA_UNICODE_H
 #define PN_TMPL_JINJA_UNICODE_H
+
+#include "base/utf8.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of the character at s (n > 0 bytes left), or 0 when it is not valid UTF-8. */
-size_t pn_uni_decode_strict(const char *s, size_t n, uint32_t *code);
-/* The same for text known to be valid; never 0. */
+/* pn_utf8_decode for text known to be valid; never 0. */
 size_t pn_uni_decode(const char *s, size_t n, uint32_t *code);
-size_t pn_uni_encode(uint32_t code, char *out);
 
 bool pn_uni_is_space(uint32_t code);
 bool pn_uni_is_word(uint32_t code); /* alphanumeric or "_" */

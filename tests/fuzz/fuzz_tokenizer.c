@@ -5,7 +5,7 @@
  * text. Whatever opens must tokenize within bounds, give the same answer twice and whatever the room, and spell the
  * same text whole and token by token. */
 #include "replay.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include "text/vocab.h"
 
 #include <stdint.h>

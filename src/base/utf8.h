@@ -1,7 +1,7 @@
-/* utf8.h: UTF-8 decoding and encoding as the tokenizers need it. Strict: overlong forms,
+/* utf8.h: UTF-8 decoding and encoding for tokenizers, templates and messages. Strict: overlong forms,
  * surrogates and values beyond U+10FFFF are invalid. */
-#ifndef PN_TEXT_UTF8_H
-#define PN_TEXT_UTF8_H
+#ifndef PN_BASE_UTF8_H
+#define PN_BASE_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* utf8.c: strict UTF-8 (Unicode 15, table 3-7). */
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

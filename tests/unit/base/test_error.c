@@ -84,7 +84,7 @@ static void test_fail_in(void **state) {
 static void test_escapes(void **state) {
     (void)state;
     static const char *const cases[][2] = {
-        {"a\xe2\x80\xaeb", "a\\xe2\\x80\\xaeb"}, /* U+202E reverses what follows */
+        {"a\xe2\x80\xae.", "a\\xe2\\x80\\xae."}, /* U+202E reverses what follows */
         {"plain text ~", "plain text ~"},
         {"a\nb\tc\rd", "a\\x0ab\\x09c\\x0dd"},
         {"\033[31m\a\x7f", "\\x1b[31m\\x07\\x7f"},

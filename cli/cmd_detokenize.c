@@ -2,11 +2,10 @@
  *
  * With --exact, tokenize --ids | detokenize --exact gives back what went in where the tokenizer
  * loses nothing (byte-level BPE). On a terminal a newline follows the text. */
-#define _POSIX_C_SOURCE 200809L /* getline, isatty */
+#define _POSIX_C_SOURCE 200809L /* isatty */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
 #include <unistd.h>
 
 #include "json_out.h"
@@ -68,20 +67,6 @@ static int detokenize_line(const session *s, const options *o, const char *line,
     return status;
 }
 
-static int detokenize_lines(const session *s, const options *o) {
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t n_bytes;
-    int status = STATUS_DONE;
-    for (long number = 1; status == STATUS_DONE && (n_bytes = getline(&line, &room, stdin)) > 0;
-         number++) {
-        status = detokenize_line(s, o, line, (size_t)n_bytes, number);
-        if (!out_flush()) break;
-    }
-    free(line);
-    return status;
-}
-
 int cmd_detokenize(const options *o) {
     session s = {0};
     text in = {0};
@@ -89,7 +74,7 @@ int cmd_detokenize(const options *o) {
         return print_usage_error("--jsonl reads standard input: leave the ids out");
     int status = session_open_model(&s, o, PUNA_OPEN_VOCAB);
     if (status == STATUS_DONE && o->jsonl) {
-        status = detokenize_lines(&s, o);
+        status = session_each_line(&s, o, detokenize_line);
     } else if (status == STATUS_DONE) {
         if (o->n_words > 0) {
             text_join(o->words, o->n_words, &in);

@@ -1,9 +1,7 @@
 /* cmd_tokenize.c: puna tokenize: text in, token ids out. Needs the vocabulary only. */
-#define _POSIX_C_SOURCE 200809L /* getline */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
 
 #include "json_out.h"
 #include "cli_print.h"
@@ -72,20 +70,6 @@ static int tokenize_line(const session *s, const options *o, const char *line, s
     return status;
 }
 
-static int tokenize_lines(const session *s, const options *o) {
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t n_bytes;
-    int status = STATUS_DONE;
-    for (long number = 1; status == STATUS_DONE && (n_bytes = getline(&line, &room, stdin)) > 0;
-         number++) {
-        status = tokenize_line(s, o, line, (size_t)n_bytes, number);
-        if (!out_flush()) break;
-    }
-    free(line);
-    return status;
-}
-
 static int read_text(const options *o, text *in) {
     if ((o->prompt != NULL) + (o->file != NULL) + (o->n_words > 0) > 1) {
         return print_usage_error("give the text once: as words, with -p, or with -f");
@@ -111,7 +95,7 @@ int cmd_tokenize(const options *o) {
     }
     int status = session_open_model(&s, o, PUNA_OPEN_VOCAB);
     if (status == STATUS_DONE && o->jsonl) {
-        status = tokenize_lines(&s, o);
+        status = session_each_line(&s, o, tokenize_line);
     } else if (status == STATUS_DONE) {
         status = read_text(o, &in);
         if (status == STATUS_DONE) status = tokenize_text(&s, o, &in);

@@ -1,5 +1,5 @@
 /* session.c: opening, feeding and stopping, the same way for every command. */
-#define _POSIX_C_SOURCE 200809L /* sigaction, strdup */
+#define _POSIX_C_SOURCE 200809L /* sigaction, strdup, getline */
 #include "session.h"
 
 #include <errno.h>
@@ -241,4 +241,18 @@ int session_finish(session *s, puna_seq *seq) {
         }
     }
     return STATUS_DONE;
+}
+
+int session_each_line(const session *s, const options *o, session_line_fn *handle) {
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t n_bytes;
+    int status = STATUS_DONE;
+    for (long number = 1; status == STATUS_DONE && (n_bytes = getline(&line, &room, stdin)) > 0;
+         number++) {
+        status = handle(s, o, line, (size_t)n_bytes, number);
+        if (!out_flush()) break;
+    }
+    free(line);
+    return status;
 }

@@ -2,6 +2,7 @@
  * class of malformed file with the message it must give, and memory running out at every
  * allocation. */
 #define _POSIX_C_SOURCE 200809L /* mkdtemp */
+#include "unit/failing_allocator.h"
 #include "gguf_build.h"
 
 #include "base/mem.h"
@@ -565,26 +566,8 @@ static void test_bad_paths(void **state) {
 
 /* ---- memory ---- */
 
-static long allocations_left;
-
-static void *failing_alloc(void *user, size_t bytes) {
-    (void)user;
-    return allocations_left-- > 0 ? malloc(bytes) : NULL;
-}
-
-static void *failing_realloc(void *user, void *ptr, size_t bytes) {
-    (void)user;
-    return allocations_left-- > 0 ? realloc(ptr, bytes) : NULL;
-}
-
-static void plain_free(void *user, void *ptr) {
-    (void)user;
-    free(ptr);
-}
-
 static void test_out_of_memory(void **state) {
     (void)state;
-    const puna_allocator allocator = {failing_alloc, failing_realloc, plain_free, NULL};
     char p1[96], p2[96];
     (void)snprintf(p1, sizeof p1, "%s/x-00001-of-00002.gguf", folder);
     (void)snprintf(p2, sizeof p2, "%s/x-00002-of-00002.gguf", folder);
@@ -594,7 +577,7 @@ static void test_out_of_memory(void **state) {
     build_tensor(&b, "a", 0, 1, (uint64_t[]){16}, 0);
     build_data(&b, 32, 64);
     build_write(&b, p1);
-    puna_set_allocator(&allocator);
+    puna_set_allocator(&failing_allocator);
     for (int use_mmap = 0; use_mmap < 2; use_mmap++) {
         long n = 0;
         puna_status status;

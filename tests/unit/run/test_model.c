@@ -2,6 +2,7 @@
  * and tensors as text, buffers that are too small, vocabulary keys of wrong types, reference
  * counts, memory running out. */
 #define _POSIX_C_SOURCE 200809L /* mkdtemp */
+#include "unit/failing_allocator.h"
 #include "../gguf/gguf_build.h"
 #include "tiny_llama.h"
 
@@ -286,27 +287,9 @@ static void test_vocabulary_keys(void **state) {
 
 /* ---- memory ---- */
 
-static long allocations_left;
-
-static void *failing_alloc(void *user, size_t bytes) {
-    (void)user;
-    return allocations_left-- > 0 ? malloc(bytes) : NULL;
-}
-
-static void *failing_realloc(void *user, void *ptr, size_t bytes) {
-    (void)user;
-    return allocations_left-- > 0 ? realloc(ptr, bytes) : NULL;
-}
-
-static void plain_free(void *user, void *ptr) {
-    (void)user;
-    free(ptr);
-}
-
 static void test_out_of_memory(void **state) {
     (void)state;
-    const puna_allocator allocator = {failing_alloc, failing_realloc, plain_free, NULL};
-    puna_set_allocator(&allocator);
+    puna_set_allocator(&failing_allocator);
     puna_status status;
     long n = 0;
     do {

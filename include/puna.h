@@ -1,11 +1,14 @@
 /*
  * puna.h: the public interface of libpuna, the only header a program needs.
  *
- * Three objects:
+ * Three objects do the work:
  *   puna_model    a loaded GGUF file. Immutable once open, reference-counted; any thread.
  *   puna_engine   a model put to work: KV cache, workspace, threads, sequences. One thread at a
  *                 time.
  *   puna_seq      one timeline of tokens inside an engine, with its sampler. Belongs to its engine.
+ * and two say what goes in and what may come out; both are immutable, for any thread:
+ *   puna_chat     how a model wants a conversation to be written: messages become a puna_prompt.
+ *   puna_grammar  the texts a sequence may sample.
  *
  * The whole life of a completion:
  *
@@ -73,6 +76,9 @@ typedef struct puna_error {
 /* A short English name such as "out of memory". Never NULL; static storage. */
 PUNA_API const char *puna_status_name(puna_status status);
 
+/* Frees what a function of this header says is to be freed with it. */
+PUNA_API void puna_free(void *memory);
+
 /* ---- process-wide settings: call before anything else, from one thread ----------------------- */
 
 /* Version of the library actually linked, "major.minor.patch". */
@@ -121,6 +127,22 @@ typedef enum puna_open_level {
  * PUNA_E_CANCELLED. */
 typedef bool (*puna_progress_fn)(void *user, double fraction);
 
+typedef enum puna_override_kind {
+    PUNA_OVERRIDE_BOOL = 0, /* integer is 0 or 1 */
+    PUNA_OVERRIDE_INT = 1,
+    PUNA_OVERRIDE_FLOAT = 2,
+    PUNA_OVERRIDE_TEXT = 3
+} puna_override_kind;
+
+/* A metadata key that counts as if the file said so: it replaces the file's value, or is added. */
+typedef struct puna_override {
+    const char *key;
+    puna_override_kind kind;
+    int64_t integer;
+    double real;
+    const char *text; /* NUL-terminated UTF-8 */
+} puna_override;
+
 typedef struct puna_model_options {
     size_t size;
     puna_open_level level;
@@ -128,6 +150,8 @@ typedef struct puna_model_options {
     bool use_mlock; /* default false; keep the weights in RAM, a warning is logged when refused */
     puna_progress_fn progress;
     void *progress_user;
+    const puna_override *overrides; /* n_overrides rows, copied; at most 1024 */
+    int32_t n_overrides;
 } puna_model_options;
 PUNA_API void puna_model_options_init(puna_model_options *options);
 
@@ -236,6 +260,113 @@ PUNA_API bool puna_token_is_control(const puna_model *model, int32_t token);
 PUNA_API bool puna_model_adds_bos(const puna_model *model);
 PUNA_API bool puna_model_adds_eos(const puna_model *model);
 
+/* ---- chat: from messages to a prompt --------------------------------------------------------- */
+
+typedef struct puna_chat puna_chat;
+typedef struct puna_prompt puna_prompt;
+
+typedef struct puna_chat_options {
+    size_t size;
+    /* The name of a known format (puna_chat_format). NULL: the model's own template, or where it
+     * has none the format that its family is known to want. */
+    const char *format;
+    /* A Jinja template in place of the model's, or NULL. */
+    const char *template_text;
+    size_t template_bytes;
+    /* The name of one of the model's further templates (tokenizer.chat_template.<name>), or NULL. */
+    const char *template_name;
+    /* Text of the tokens that begin and end a text; NULL: the model's. */
+    const char *bos, *eos;
+} puna_chat_options;
+PUNA_API void puna_chat_options_init(puna_chat_options *options);
+
+/* Compiles the way of writing a conversation. model may be NULL when the options name a format or a
+ * template: then prompts have no tokens. A model about which nothing can be said is refused
+ * (PUNA_E_UNSUPPORTED) with the names that puna_chat_format knows. Takes a reference to the model.
+ * Free with puna_chat_free; every prompt must be freed before. */
+PUNA_API puna_status puna_chat_open(puna_model *model, const puna_chat_options *options,
+                                    puna_chat **chat, puna_error *err);
+PUNA_API void puna_chat_free(puna_chat *chat);
+/* Where it came from: "template of the model", "llama-2", ... Lives as long as the chat. */
+PUNA_API const char *puna_chat_source(const puna_chat *chat);
+/* The i-th name that puna_chat_options.format takes, or NULL from the end on. Static storage. */
+PUNA_API const char *puna_chat_format(int32_t index);
+
+typedef struct puna_chat_input {
+    size_t size;
+    const char *messages; /* JSON: a list of {"role", "content", ...} as OpenAI's API has them */
+    size_t messages_bytes;
+    const char *tools; /* JSON: a list of tools as OpenAI's API has them, or NULL */
+    size_t tools_bytes;
+    const char *vars; /* JSON: an object of further template variables, or NULL */
+    size_t vars_bytes;
+    bool no_generation_prompt; /* default false: the prompt ends where the answer begins */
+    /* Seconds since 1970, what templates show as today's date in local time; 0: now. */
+    int64_t now;
+} puna_chat_input;
+PUNA_API void puna_chat_input_init(puna_chat_input *input);
+
+/* Renders a conversation. What the template itself refuses is PUNA_E_ARG with its words. Free the
+ * prompt with puna_prompt_free. */
+PUNA_API puna_status puna_chat_render(const puna_chat *chat, const puna_chat_input *input,
+                                      puna_prompt **prompt, puna_error *err);
+PUNA_API void puna_prompt_free(puna_prompt *prompt);
+/* The text, NUL-terminated, n_bytes long. All that a prompt hands out lives as long as it. */
+PUNA_API const char *puna_prompt_text(const puna_prompt *prompt, size_t *n_bytes);
+
+typedef struct puna_prompt_span {
+    size_t begin, end; /* bytes of the text; spans touch and cover all of it */
+    bool from_template;
+    int32_t message; /* the message it came from; -1: the template, a tool or a variable */
+} puna_prompt_span;
+PUNA_API const puna_prompt_span *puna_prompt_spans(const puna_prompt *prompt, int32_t *n_spans);
+/* The ids to feed: exactly one BOS where the vocabulary asks for one. Special tokens come from the
+ * template's own text alone: what a message says is never more than text. 0 without a model. */
+PUNA_API const int32_t *puna_prompt_tokens(const puna_prompt *prompt, int32_t *n_tokens);
+/* The span of each token's first byte, or -1 for a token that stands for no text (a BOS that was
+ * added): [n_tokens]. */
+PUNA_API const int32_t *puna_prompt_token_spans(const puna_prompt *prompt);
+/* The i-th text that ends an answer beside the end tokens, or NULL from the end on. */
+PUNA_API const char *puna_prompt_stop(const puna_prompt *prompt, int32_t index);
+
+/* Takes an answer apart: *json becomes a message object {"role": "assistant", "content": text or
+ * null, "reasoning_content"?: text, "tool_calls"?: [{"id", "type": "function", "function": {"name",
+ * "arguments": JSON as text}}]}, NUL-terminated, to be freed with puna_free. The forms that the
+ * formats and templates of the known families use are recognised; what is none of them is content.
+ * is_partial: the answer goes on; a call that has begun but not ended is left out, and so is its
+ * text. prompt: whose answer it is (a template may have opened the reasoning), or NULL. */
+PUNA_API puna_status puna_chat_parse(const puna_chat *chat, const puna_prompt *prompt,
+                                     const char *answer, size_t answer_bytes, bool is_partial,
+                                     char **json, puna_error *err);
+
+/* ---- grammars: what may be sampled ----------------------------------------------------------- */
+
+typedef struct puna_grammar puna_grammar;
+
+/* Reads a grammar in GBNF, as llama.cpp's users write it. The whole text must derive from rule
+ * `root` (NULL: "root"). PUNA_E_FORMAT names the line and what was expected, PUNA_E_LIMIT the
+ * bound that was passed. The caller owns one reference to *grammar. */
+PUNA_API puna_status puna_grammar_open(const char *gbnf, size_t gbnf_bytes, const char *root,
+                                       puna_grammar **grammar, puna_error *err);
+/* The JSON texts that a JSON schema allows (drafts 4 to 2020-12), with properties in the order of
+ * the schema. A keyword that cannot be enforced is refused by name (PUNA_E_UNSUPPORTED), never
+ * dropped; annotations are not enforced by definition: see puna_grammar_report. */
+PUNA_API puna_status puna_grammar_open_schema(const char *schema, size_t schema_bytes,
+                                              puna_grammar **grammar, puna_error *err);
+/* Any JSON value whose top level is an object: "response_format": {"type": "json_object"}. */
+PUNA_API puna_status puna_grammar_open_json(puna_grammar **grammar, puna_error *err);
+/* Adds a reference and returns the same grammar. Thread-safe, like puna_grammar_free. */
+PUNA_API puna_grammar *puna_grammar_retain(puna_grammar *grammar);
+PUNA_API void puna_grammar_free(puna_grammar *grammar);
+/* The grammar as GBNF, NUL-terminated; lives as long as the grammar. */
+PUNA_API const char *puna_grammar_text(const puna_grammar *grammar);
+/* What was made of a schema: lines "path: keyword: enforced | annotation", NUL-terminated; "" for a
+ * grammar that came from GBNF. Lives as long as the grammar. */
+PUNA_API const char *puna_grammar_report(const puna_grammar *grammar);
+/* Whether the whole text derives from the grammar. */
+PUNA_API puna_status puna_grammar_accepts(const puna_grammar *grammar, const char *text,
+                                          size_t text_bytes, bool *accepted, puna_error *err);
+
 /* ---- samplers -------------------------------------------------------------------------------- */
 
 typedef enum puna_chain {
@@ -282,6 +413,9 @@ typedef struct puna_sampler_params {
     int32_t n_logit_bias;
     int32_t n_logprobs; /* 0..PUNA_MAX_LOGPROBS: report the n most likely tokens of each step */
     bool ignore_end;    /* never sample a token that ends the generation */
+    /* Only tokens that keep the sampled text within the grammar are possible; the end only where it
+     * is complete. A reference is taken. NULL: anything. */
+    puna_grammar *grammar;
 } puna_sampler_params;
 /* Defaults of the named program: llama.cpp (temperature 0.8, top-k 40, top-p 0.95, min-p 0.05), or
  * llama-cpp-python's (the same numbers, its own order). */
@@ -304,6 +438,8 @@ typedef struct puna_engine_options {
     uint64_t max_bytes;        /* memory beside the weights; 0: what the machine has available */
     puna_progress_fn progress; /* prefill: share of the fed tokens computed */
     void *progress_user;
+    /* rows a sequence may have guessed ahead in one step (puna_seq_options.draft), 0 to 64 */
+    int32_t max_draft;
 } puna_engine_options;
 PUNA_API void puna_engine_options_init(puna_engine_options *options);
 
@@ -326,7 +462,7 @@ typedef struct puna_memory_plan {
     uint64_t logits_bytes;
     uint64_t scratch_bytes; /* per-thread buffers */
     uint64_t other_bytes;   /* page tables, token lists, n_seq samplers with default parameters */
-    uint64_t total_bytes; /* what the engine takes with all its sequences open */
+    uint64_t total_bytes;   /* what the engine takes with all its sequences open */
 } puna_memory_plan;
 /* plan->size must be set. Succeeds also when it does not fit (fits = false). */
 PUNA_API puna_status puna_engine_plan(const puna_model *model, const puna_engine_options *options,
@@ -353,9 +489,11 @@ typedef enum puna_event_kind {
 
 typedef enum puna_finish {
     PUNA_FINISH_NONE = 0,
-    PUNA_FINISH_END = 1,    /* a token that ends the generation */
-    PUNA_FINISH_LENGTH = 2, /* max_tokens reached; 0: the prompt is computed, its logits are ready */
-    PUNA_FINISH_CONTEXT = 3 /* the context is full */
+    PUNA_FINISH_END = 1, /* a token that ends the generation */
+    PUNA_FINISH_LENGTH =
+        2, /* max_tokens reached; 0: the prompt is computed, its logits are ready */
+    PUNA_FINISH_CONTEXT = 3, /* the context is full */
+    PUNA_FINISH_STOP = 4     /* one of the sequence's stop texts came; it is not part of the text */
 } puna_finish;
 
 typedef struct puna_token_logprob {
@@ -369,7 +507,7 @@ typedef struct puna_event {
     void *user;    /* as given to puna_seq_open */
     int32_t token; /* TOKEN */
     /* TOKEN, FINISHED: new complete UTF-8 text, may be empty; valid until the next call on the
-     * engine */
+     * engine. What may be the beginning of a stop text is held back until that is decided. */
     const char *text;
     size_t text_bytes;
     float logprob;                 /* TOKEN, when n_logprobs > 0 */
@@ -377,11 +515,12 @@ typedef struct puna_event {
     int32_t n_top;
     puna_finish finish; /* FINISHED */
     puna_error error;   /* FAILED */
+    int32_t stop;       /* FINISHED by a stop text: its index; else -1 */
 } puna_event;
 
 /* One batched step over all sequences that have something to do: prompt chunks and one new token
- * each. Writes at most max_events events (n_seq * 2 is always enough) and their number to
- * *n_events; 0 events with PUNA_OK and nothing runnable means all sequences are idle: see
+ * each. Writes at most max_events events (n_seq * (2 + max_draft) is always enough) and their
+ * number to *n_events; 0 events with PUNA_OK and nothing runnable means all sequences are idle: see
  * puna_engine_is_idle. */
 PUNA_API puna_status puna_engine_step(puna_engine *engine, puna_event *events, int32_t max_events,
                                       int32_t *n_events, puna_error *err);
@@ -394,6 +533,27 @@ PUNA_API bool puna_engine_is_idle(const puna_engine *engine);
  * the call. */
 typedef void (*puna_logits_fn)(void *user, int32_t position, const float *logits, int32_t n_vocab);
 
+/* The same for hidden states: the output of the last norm, [n_embd]. */
+typedef void (*puna_hidden_fn)(void *user, int32_t position, const float *hidden, int32_t n_embd);
+
+/* Called before each draw with a copy of the logits [n_vocab] to change at will, and the timeline
+ * tokens[0..n_tokens). Return false to fail the sequence (PUNA_EVENT_FAILED). */
+typedef bool (*puna_edit_logits_fn)(void *user, const int32_t *tokens, int32_t n_tokens,
+                                    float *logits, int32_t n_vocab);
+
+/* Guesses what comes after tokens[0..n_tokens): writes at most max_draft ids and returns how many.
+ * Guesses change the speed and nothing else: a wrong one is thrown away. */
+typedef int32_t (*puna_draft_fn)(void *user, const int32_t *tokens, int32_t n_tokens,
+                                 int32_t *draft, int32_t max_draft);
+
+/* One vector for a whole text, from the hidden states of its positions. */
+typedef enum puna_pooling {
+    PUNA_POOLING_OFF = 0,
+    PUNA_POOLING_MEAN = 1, /* the mean over all positions, summed in double in position order */
+    PUNA_POOLING_CLS = 2,  /* the first position */
+    PUNA_POOLING_LAST = 3  /* the last position */
+} puna_pooling;
+
 typedef struct puna_seq_options {
     size_t size;
     puna_sampler_params sampler; /* set by puna_seq_options_init to llama.cpp's defaults */
@@ -402,6 +562,18 @@ typedef struct puna_seq_options {
     puna_logits_fn on_logits; /* NULL: only the last position's logits are computed */
     void *on_logits_user;
     void *user; /* handed back in events */
+    /* Texts that end the generation, n_stops of them, copied; none may be empty. */
+    const char *const *stops;
+    int32_t n_stops;
+    puna_edit_logits_fn edit_logits; /* NULL: none */
+    void *edit_user;
+    puna_draft_fn draft; /* NULL: none; needs puna_engine_options.max_draft */
+    void *draft_user;
+    /* With pooling or on_hidden a feed computes the whole text again, samples nothing (max_tokens
+     * counts as 0) and computes no logits unless on_logits is set. */
+    puna_pooling pooling;
+    puna_hidden_fn on_hidden;
+    void *on_hidden_user;
 } puna_seq_options;
 PUNA_API void puna_seq_options_init(puna_seq_options *options);
 
@@ -415,6 +587,14 @@ PUNA_API void puna_seq_free(puna_seq *seq);
  * n_tokens from 1 to n_ctx. */
 PUNA_API puna_status puna_seq_feed(puna_seq *seq, const int32_t *tokens, int32_t n_tokens,
                                    puna_error *err);
+/* Changes everything that puna_seq_open was given but the timeline, which stays and can be reused
+ * by the next feed; the sampler starts anew. The sequence becomes idle. */
+PUNA_API puna_status puna_seq_configure(puna_seq *seq, const puna_seq_options *options,
+                                        puna_error *err);
+/* Makes the sequence idle without an event; what is computed stays and can be reused. */
+PUNA_API void puna_seq_stop(puna_seq *seq);
+/* Forgets the timeline from position n_tokens on; 0 forgets all. The sequence becomes idle. */
+PUNA_API void puna_seq_truncate(puna_seq *seq, int32_t n_tokens);
 /* Changes how many tokens the next feed samples. */
 PUNA_API void puna_seq_set_max_tokens(puna_seq *seq, int32_t max_tokens);
 /* Replaces the sampler; its random state starts anew from the seed. */
@@ -431,15 +611,35 @@ PUNA_API const float *puna_seq_logits(const puna_seq *seq);
  * timeline. */
 PUNA_API puna_status puna_seq_sample(puna_seq *seq, int32_t *token, puna_error *err);
 
+/* The pooled vector [n_embd] of the last feed with pooling, not normalised, or NULL before it is
+ * computed. Valid until the next call on the engine. */
+PUNA_API const float *puna_seq_embedding(const puna_seq *seq);
+
+/* The timeline as bytes: tokens, KV cache and logits, for the same model and KV type on any machine
+ * of the same byte order. Same size protocol as puna_tokenize: *n_bytes gets what is needed. */
+PUNA_API puna_status puna_seq_save(const puna_seq *seq, void *buf, size_t max_bytes,
+                                   size_t *n_bytes, puna_error *err);
+/* Replaces the timeline by a saved one; the next feed reuses it. Bytes that were not saved from this
+ * model with this KV type, are damaged or do not fit the context are refused and change nothing. */
+PUNA_API puna_status puna_seq_load(puna_seq *seq, const void *buf, size_t n_bytes, puna_error *err);
+
 typedef struct puna_seq_stats {
     size_t size;
-    int32_t n_fed;     /* tokens of the last feed */
-    int32_t n_reused;  /* of those, found computed already */
-    int32_t n_sampled; /* since the last feed */
-    double prefill_s;  /* wall seconds spent in steps that computed fed tokens of this sequence */
-    double decode_s;   /* and in steps that computed sampled ones */
+    int32_t n_fed;      /* tokens of the last feed */
+    int32_t n_reused;   /* of those, found computed already */
+    int32_t n_sampled;  /* since the last feed */
+    double prefill_s;   /* wall seconds spent in steps that computed fed tokens of this sequence */
+    double decode_s;    /* and in steps that computed sampled ones */
+    int32_t n_drafted;  /* tokens guessed since the last feed */
+    int32_t n_accepted; /* of those, right */
 } puna_seq_stats;
 PUNA_API void puna_seq_get_stats(const puna_seq *seq, puna_seq_stats *stats);
+
+/* Log-probabilities (natural logarithm) of the distribution that logits [n_vocab] give before any
+ * sampler: *of_token gets that of `token`, top[0..n) the most likely, descending, ties by id.
+ * Returns how many were written, at most n (0..PUNA_MAX_LOGPROBS). */
+PUNA_API int32_t puna_logprobs(const float *logits, int32_t n_vocab, int32_t token, float *of_token,
+                               puna_token_logprob *top, int32_t n);
 
 #ifdef __cplusplus
 }

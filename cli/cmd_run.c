@@ -121,6 +121,7 @@ static const char *finish_name(puna_finish finish) {
     case PUNA_FINISH_END: return "end";
     case PUNA_FINISH_LENGTH: return "length";
     case PUNA_FINISH_CONTEXT: return "context";
+    case PUNA_FINISH_STOP: return "stop";
     case PUNA_FINISH_NONE: break;
     }
     return "none";
@@ -172,6 +173,7 @@ static void print_stats(const generation *g) {
                !g->finish                          ? "output closed"
                : strcmp(g->finish, "end") == 0     ? "the model ended the text"
                : strcmp(g->finish, "length") == 0  ? "-n reached"
+               : strcmp(g->finish, "stop") == 0    ? "a stop text came"
                : strcmp(g->finish, "context") == 0 ? "the context is full; -c makes it larger"
                                                    : g->finish);
 }

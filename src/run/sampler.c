@@ -190,3 +190,17 @@ puna_status pn_sampler_draw(pn_sampler *s, const float *logits, const int32_t *h
         *token = draw_truncated(s);
     return PUNA_OK;
 }
+
+/* ---- the grammar
+ * --------------------------------------------------------------------------------------- */
+
+puna_status pn_sampler_accept(pn_sampler *sampler, int32_t token, puna_error *err) {
+    (void)sampler;
+    (void)token;
+    (void)err;
+    return PUNA_OK;
+}
+
+void pn_sampler_restart(pn_sampler *sampler) {
+    (void)sampler;
+}

@@ -28,6 +28,14 @@ puna_status pn_sampler_copy(const pn_sampler *sampler, pn_sampler **copy, puna_e
 puna_status pn_sampler_draw(pn_sampler *sampler, const float *logits, const int32_t *history,
                             int32_t n_history, int32_t *token, puna_error *err);
 
+/* Tells the sampler that `token` is now part of the timeline: its grammar goes on behind it. To be
+ * called exactly once for each sampled token that is kept, in order, and for no other; a draw alone
+ * changes nothing but the random state. Fails when the grammar cannot go on (PUNA_E_NUMERIC: it does
+ * not allow the token); without a grammar it does nothing. */
+puna_status pn_sampler_accept(pn_sampler *sampler, int32_t token, puna_error *err);
+/* A new text begins: the grammar starts anew. Everything else stays, the random state too. */
+void pn_sampler_restart(pn_sampler *sampler);
+
 /* Log-probabilities of the unmodified logits: writes the n most likely, descending, ties by id,
  * and returns how many (less than n only when n_vocab is smaller). *of_token gets that of
  * `token`. Computed in double. */

@@ -136,6 +136,7 @@ puna_status puna_seq_feed(puna_seq *seq, const int32_t *tokens, int32_t n_tokens
     memmove(seq->tokens, tokens, (size_t)n_tokens * sizeof *tokens);
     seq->n_tokens = seq->n_fed = n_tokens;
     seq->n_left = seq->max_tokens;
+    pn_sampler_restart(seq->sampler);
     seq->detok = (pn_detok){0};
     seq->stats = (puna_seq_stats){.size = sizeof seq->stats, .n_fed = n_tokens, .n_reused = same};
     seq->active = true;

@@ -122,8 +122,9 @@ static int32_t advance(puna_seq *s, puna_event *events) {
     }
     const double start = pn_os_seconds();
     int32_t token;
-    if (pn_sampler_draw(s->sampler, s->logits, s->tokens, s->n_tokens, &token, &events[0].error) !=
-        PUNA_OK) {
+    puna_error *const error = &events[0].error;
+    if (pn_sampler_draw(s->sampler, s->logits, s->tokens, s->n_tokens, &token, error) != PUNA_OK ||
+        pn_sampler_accept(s->sampler, token, error) != PUNA_OK) {
         events[0].kind = PUNA_EVENT_FAILED;
         s->active = false;
         return 1;

@@ -1,0 +1,13 @@
+"""puna: GGUF language models on this machine, with the interface of llama-cpp-python.
+
+    from puna import Llama
+
+    llm = Llama("model.gguf")
+    print(llm("The capital of France is", max_tokens=8)["choices"][0]["text"])
+"""
+
+from __future__ import annotations
+
+from . import _binding
+
+__version__: str = _binding.PUNA_VERSION

@@ -48,8 +48,9 @@ typedef struct row {
 #define ALL_COMMANDS   (~0u)
 #define WITH_ENGINE    (CMD_RUN | CMD_BENCH | CMD_EVAL | CMD_LOGITS)
 #define WITH_PROMPT    (CMD_RUN | CMD_LOGITS | CMD_TOKENIZE)
-#define WITH_JSON      (CMD_RUN | CMD_SHOW | CMD_PLAN | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_TOKENIZE)
-#define BIG            2147483647.0
+#define WITH_JSON                                                                                  \
+    (CMD_RUN | CMD_SHOW | CMD_PLAN | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_TOKENIZE | CMD_RENDER)
+#define BIG 2147483647.0
 
 static const row rows[] = {
     {"input", "model", NULL, "m", TEXT, ALL_COMMANDS, OPTION(model), 0, 0, "FILE",
@@ -68,11 +69,35 @@ static const row rows[] = {
     {NULL, "special", NULL, NULL, FLAG, CMD_DETOKENIZE, OPTION(special), 0, 0, NULL,
      "print the text of special tokens too"},
     {NULL, "exact", NULL, NULL, FLAG, CMD_DETOKENIZE, OPTION(exact), 0, 0, NULL,
-     "the tokens' texts as they are, no spaces tidied before punctuation where the vocabulary asks for it"},
+     "the tokens' texts as they are, no spaces tidied before punctuation where the vocabulary asks "
+     "for it"},
     {NULL, "jsonl", NULL, NULL, FLAG, CMD_TOKENIZE, OPTION(jsonl), 0, 0, NULL,
      "each line of standard input is a JSON string; print one JSON array of ids for each"},
     {NULL, "jsonl", NULL, NULL, FLAG, CMD_DETOKENIZE, OPTION(jsonl), 0, 0, NULL,
      "each line of standard input is a JSON array of ids; print one JSON string for each"},
+
+    {"conversation", "messages", NULL, NULL, TEXT, CMD_RENDER, OPTION(messages), 0, 0, "FILE",
+     "read the messages from FILE, JSON; - is standard input (-)"},
+    {NULL, "tools", NULL, NULL, TEXT, CMD_RENDER, OPTION(tools), 0, 0, "FILE",
+     "read the tools that may be called from FILE, a JSON list"},
+    {NULL, "vars", NULL, NULL, TEXT, CMD_RENDER, OPTION(vars), 0, 0, "FILE",
+     "read further variables of the template from FILE, a JSON object"},
+    {NULL, "template", "chat-template-file", NULL, TEXT, CMD_RENDER, OPTION(template_path), 0, 0,
+     "FILE", "a Jinja template in place of the model's; messages reach it as they are"},
+    {NULL, "chat-template", NULL, NULL, TEXT, CMD_RENDER, OPTION(chat_template), 0, 0, "NAME",
+     "a known format in place of the model's template; an unknown NAME lists them"},
+    {NULL, "bos", NULL, NULL, TEXT, CMD_RENDER, OPTION(bos), 0, 0, "TEXT",
+     "what the template's bos_token is (the model's)"},
+    {NULL, "eos", NULL, NULL, TEXT, CMD_RENDER, OPTION(eos), 0, 0, "TEXT",
+     "what the template's eos_token is (the model's)"},
+    {NULL, "now", NULL, NULL, TEXT, CMD_RENDER, OPTION(now), 0, 0, "'Y-M-D H:M:S'",
+     "the local time that templates show (the clock's)"},
+    {NULL, "no-generation-prompt", NULL, NULL, FLAG, CMD_RENDER, OPTION(no_generation_prompt), 0, 0,
+     NULL, "end after the last message, not where the answer begins"},
+    {NULL, "exact", NULL, NULL, FLAG, CMD_RENDER, OPTION(exact), 0, 0, NULL,
+     "messages reach the template as they are: what it does not take is an error"},
+    {NULL, "repair", NULL, NULL, FLAG, CMD_RENDER, OPTION(repair), 0, 0, NULL,
+     "with --template: rewrite messages that it does not take, as chats do"},
 
     {"generation", "predict", "n-predict", "n", WHOLE, CMD_RUN, OPTION(n_predict), -1, BIG, "N",
      "tokens to generate at most; -1 goes on until the model ends or the context is full (-1)"},
@@ -159,6 +184,8 @@ static const row rows[] = {
 
     {"output", "ids", NULL, NULL, FLAG, CMD_TOKENIZE, OPTION(ids_only), 0, 0, NULL,
      "print the ids alone, as [1, 2, 3]"},
+    {NULL, "explain", NULL, NULL, FLAG, CMD_RENDER, OPTION(explain), 0, 0, NULL,
+     "print the prompt token by token, and where each comes from"},
     {NULL, "top", NULL, NULL, WHOLE, CMD_LOGITS, OPTION(top), 1, BIG, "K",
      "print the K highest logits of the last position (10)"},
     {NULL, "all", NULL, NULL, TEXT, CMD_LOGITS, OPTION(all_path), 0, 0, "FILE",

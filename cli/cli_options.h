@@ -24,6 +24,18 @@ struct options {
     bool exact;
     bool no_bos;
     bool escape;
+    /* chat */
+    const char *messages; /* NULL or "-": stdin */
+    const char *tools;
+    const char *vars;
+    const char *template_path;
+    const char *chat_template; /* a format's name */
+    const char *bos;
+    const char *eos;
+    const char *now;
+    bool no_generation_prompt;
+    bool repair;
+    bool explain;
     /* engine */
     int32_t n_ctx;
     int32_t n_batch;

@@ -25,7 +25,8 @@ enum command_bit {
     CMD_EXPLAIN = 1u << 5,
     CMD_BENCH = 1u << 6,
     CMD_EVAL = 1u << 7,
-    CMD_LOGITS = 1u << 8
+    CMD_LOGITS = 1u << 8,
+    CMD_RENDER = 1u << 9
 };
 
 typedef struct command {
@@ -46,5 +47,6 @@ int cmd_explain(const options *o);
 int cmd_bench(const options *o);
 int cmd_eval(const options *o);
 int cmd_logits(const options *o);
+int cmd_render(const options *o);
 
 #endif

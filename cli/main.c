@@ -42,6 +42,13 @@ static const command commands[] = {
      cmd_eval},
     {"logits", CMD_LOGITS, "[-m] FILE (-p PROMPT | --ids 1,2,3) [options]",
      "what the model expects next", "", cmd_logits},
+    {"render", CMD_RENDER,
+     "[-m FILE] [--template FILE | --chat-template NAME] [--messages FILE] [options]",
+     "the prompt that a conversation becomes",
+     "Prints the prompt exactly, with no newline after it. The messages are a JSON list of\n"
+     "{\"role\", \"content\"} objects, as OpenAI's API has them. Without -m, --template and\n"
+     "--chat-template need no model. What a template refuses is exit status 1.\n",
+     cmd_render},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

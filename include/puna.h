@@ -277,6 +277,10 @@ typedef struct puna_chat_options {
     const char *template_name;
     /* Text of the tokens that begin and end a text; NULL: the model's. */
     const char *bos, *eos;
+    /* Messages reach the template as they are. Default false: what a template does not take is
+     * rewritten for it (a system message where there is no such role, arguments of calls given as
+     * text, a list of text parts, ...); what a template takes is never changed. docs/CHAT.md */
+    bool exact;
 } puna_chat_options;
 PUNA_API void puna_chat_options_init(puna_chat_options *options);
 

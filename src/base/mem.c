@@ -53,6 +53,10 @@ void pn_free(void *ptr) {
     if (ptr) current.free(current.user, ptr);
 }
 
+void puna_free(void *memory) {
+    pn_free(memory);
+}
+
 void *pn_alloc_aligned(size_t bytes, size_t align) {
     size_t total;
     if (!pn_add_size(bytes, align + sizeof(void *), &total)) return NULL;

@@ -5,6 +5,8 @@
 
 #include "puna.h"
 
+#include <time.h>
+
 /* A file opened for reading: a regular file only, never blocking on a FIFO. */
 typedef struct pn_file {
     int fd;
@@ -29,6 +31,9 @@ bool pn_os_lock(const void *data, uint64_t bytes);
 uint64_t pn_os_available_bytes(void);
 /* Processors this process may run on: affinity mask cut by the cgroup's CPU quota. At least 1. */
 int32_t pn_os_n_cpus(void);
+/* Seconds since 1970, and such a time in the local time zone; false beyond what a calendar holds. */
+int64_t pn_os_now(void);
+bool pn_os_local_time(int64_t seconds, struct tm *out);
 /* Seconds on a clock that never goes back. */
 double pn_os_seconds(void);
 /* 64 bits from the system's random source. */

@@ -166,6 +166,15 @@ int32_t pn_os_n_cpus(void) {
 
 /* ---- clock and random numbers ---- */
 
+int64_t pn_os_now(void) {
+    return (int64_t)time(NULL);
+}
+
+bool pn_os_local_time(int64_t seconds, struct tm *out) {
+    const time_t when = (time_t)seconds;
+    return localtime_r(&when, out) != NULL;
+}
+
 double pn_os_seconds(void) {
     struct timespec t;
     (void)clock_gettime(CLOCK_MONOTONIC, &t);

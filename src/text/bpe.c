@@ -198,10 +198,18 @@ static int32_t whole_word(const pn_vocab *vocab, const char *text, size_t n) {
     return id >= 0 && pn_vocab_is_plain(vocab, id) ? id : -1;
 }
 
+static void begin_at(pn_tokenizing *t, const char *text) {
+    if (!t->vocab->byte_level)
+        pn_begin_in_buf(t, (size_t)(text - t->buf.data));
+    else
+        t->at = (size_t)(text - t->text);
+}
+
 /* A symbol that is no token: its bytes as far as they are tokens. As published tokenizers do, a
  * byte-level vocabulary without a token for a byte drops the byte. */
 static puna_status emit_symbol(pn_tokenizing *t, const char *text, const pn_symbol *s) {
     const pn_vocab *vocab = t->vocab;
+    begin_at(t, text + s->start);
     if (s->id >= 0 && s->id < vocab->n_tokens) {
         pn_emit(t, s->id);
         return PUNA_OK;
@@ -220,6 +228,7 @@ static puna_status word(pn_tokenizing *t, const char *text, size_t start, size_t
     const int32_t whole =
         vocab->bpe->whole_words || newlines ? whole_word(vocab, text + start, end - start) : -1;
     if (whole >= 0) {
+        begin_at(t, text + start);
         pn_emit(t, whole);
         return PUNA_OK;
     }

@@ -107,12 +107,12 @@ puna_status pn_special_open(pn_vocab *vocab, puna_error *err) {
     return pn_prefix_open(vocab, &vocab->specials, is_special, err);
 }
 
-int32_t pn_special_match(const pn_vocab *vocab, const char *text, size_t n, bool parse_special) {
+int32_t pn_special_match(const pn_vocab *vocab, const char *text, size_t n, size_t n_special) {
     pn_prefix_search search = {.vocab = vocab, .table = &vocab->specials};
     int32_t found = -1, token;
     for (size_t i = 0; i < n; i++) {
         const bool more = pn_prefix_next(&search, (unsigned char)text[i], &token);
-        if (token >= 0 && (parse_special || vocab->types[token] == PN_TOKEN_USER_DEFINED))
+        if (token >= 0 && (i < n_special || vocab->types[token] == PN_TOKEN_USER_DEFINED))
             found = token;
         if (!more) break;
     }

@@ -73,6 +73,7 @@ static puna_status word(pn_tokenizing *t, size_t start, size_t end) {
         return pn_fail_nomem(t->err, end - start, "tokenizing");
     for (int32_t i = 0; i >= 0; i = t->merge.symbols[i].next) {
         const pn_symbol *s = &t->merge.symbols[i];
+        pn_begin_in_buf(t, s->start);
         if (s->id >= 0)
             pn_emit(t, s->id);
         else {
@@ -85,9 +86,8 @@ static puna_status word(pn_tokenizing *t, size_t start, size_t end) {
 
 static bool escape_spaces(pn_tokenizing *t, const char *text, size_t n) {
     t->buf.n = 0;
-    if (t->vocab->add_space_prefix && t->after_special &&
-        !pn_buf_append(&t->buf, PN_SPACE, PN_SPACE_BYTES))
-        return false;
+    t->prefix = t->vocab->add_space_prefix && t->after_special ? PN_SPACE_BYTES : 0;
+    if (!pn_buf_append(&t->buf, PN_SPACE, t->prefix)) return false;
     for (size_t i = 0; i < n;) {
         const char *space = memchr(text + i, ' ', n - i);
         const size_t end = space ? (size_t)(space - text) : n;

@@ -34,6 +34,9 @@ static bool is_space(char c) {
 static puna_status plain_text(pn_tokenizing *t, const char *text, size_t n) {
     if (n == 0) return PUNA_OK;
     puna_status status = PUNA_OK;
+    t->run = text;
+    t->at = (size_t)(text - t->text);
+    t->prefix = t->buf_at = t->run_at = 0;
     switch (t->vocab->model) {
     case PN_VOCAB_SPM: status = pn_spm_text(t, text, n); break;
     case PN_VOCAB_BPE: status = pn_bpe_text(t, text, n); break;
@@ -44,15 +47,25 @@ static puna_status plain_text(pn_tokenizing *t, const char *text, size_t n) {
     return status;
 }
 
-static puna_status all_text(pn_tokenizing *t, const char *text, size_t n, bool parse_special) {
+/* Bytes from `at` on that may hold special tokens; *range moves along. */
+static size_t special_bytes(const pn_vocab_range **range, const pn_vocab_range *end, size_t at) {
+    while (*range < end && (*range)->end <= at) ++*range;
+    return *range < end && (*range)->begin <= at ? (*range)->end - at : 0;
+}
+
+static puna_status all_text(pn_tokenizing *t, size_t n, const pn_vocab_range *ranges,
+                            size_t n_ranges) {
     const pn_vocab *vocab = t->vocab;
+    const pn_vocab_range *range = ranges, *const last = ranges + n_ranges;
     const int32_t *first = vocab->specials.first;
+    const char *text = t->text;
     size_t start = 0;
     for (size_t i = 0; i < n;) {
         const unsigned char byte = (unsigned char)text[i];
-        const int32_t token = first[byte] < first[byte + 1]
-                                  ? pn_special_match(vocab, text + i, n - i, parse_special)
-                                  : -1;
+        const int32_t token =
+            first[byte] < first[byte + 1]
+                ? pn_special_match(vocab, text + i, n - i, special_bytes(&range, last, i))
+                : -1;
         if (token < 0) {
             i++;
             continue;
@@ -62,6 +75,7 @@ static puna_status all_text(pn_tokenizing *t, const char *text, size_t n, bool p
             end--;
         const puna_status status = plain_text(t, text + start, end - start);
         if (status) return status;
+        t->at = i;
         pn_emit(t, token);
         t->after_special = true;
         i += vocab->tokens[token].n;
@@ -71,21 +85,26 @@ static puna_status all_text(pn_tokenizing *t, const char *text, size_t n, bool p
     return plain_text(t, text + start, n - start);
 }
 
-puna_status pn_vocab_tokenize(const pn_vocab *vocab, const char *text, size_t text_bytes,
-                              uint32_t flags, int32_t *tokens, int32_t max_tokens,
-                              int32_t *n_tokens, puna_error *err) {
+puna_status pn_vocab_tokenize_ranges(const pn_vocab *vocab, const char *text, size_t text_bytes,
+                                     const pn_vocab_range *ranges, size_t n_ranges, uint32_t flags,
+                                     int32_t *tokens, size_t *starts, int32_t max_tokens,
+                                     int32_t *n_tokens, puna_error *err) {
     if (text_bytes > PN_MAX_TEXT_BYTES)
         return pn_fail(err, PUNA_E_LIMIT, "text of %zu bytes: at most %zu can be tokenized at once",
                        text_bytes, PN_MAX_TEXT_BYTES);
     const bool add = flags & PUNA_TOKENIZE_ADD_SPECIAL, wpm = vocab->model == PN_VOCAB_WPM;
     pn_tokenizing t = {.vocab = vocab,
                        .tokens = tokens,
+                       .starts = starts,
                        .max_tokens = tokens && max_tokens > 0 ? max_tokens : 0,
+                       .text = text,
+                       .at = SIZE_MAX,
                        .after_special = true,
                        .err = err};
     if (add && vocab->add_bos)
         pn_emit(&t, vocab->special[wpm ? PUNA_SPECIAL_CLS : PUNA_SPECIAL_BOS]);
-    puna_status status = all_text(&t, text, text_bytes, flags & PUNA_TOKENIZE_PARSE_SPECIAL);
+    puna_status status = all_text(&t, text_bytes, ranges, n_ranges);
+    t.at = SIZE_MAX;
     if (add && vocab->add_eos)
         pn_emit(&t, vocab->special[wpm ? PUNA_SPECIAL_SEP : PUNA_SPECIAL_EOS]);
     pn_buf_free(&t.buf);
@@ -101,4 +120,13 @@ puna_status pn_vocab_tokenize(const pn_vocab *vocab, const char *text, size_t te
         return pn_fail(err, PUNA_E_LIMIT, "the text has %d tokens: room for %d", *n_tokens,
                        t.max_tokens);
     return PUNA_OK;
+}
+
+puna_status pn_vocab_tokenize(const pn_vocab *vocab, const char *text, size_t text_bytes,
+                              uint32_t flags, int32_t *tokens, int32_t max_tokens,
+                              int32_t *n_tokens, puna_error *err) {
+    const pn_vocab_range all = {0, text_bytes};
+    return pn_vocab_tokenize_ranges(vocab, text, text_bytes, &all,
+                                    flags & PUNA_TOKENIZE_PARSE_SPECIAL ? 1 : 0, flags, tokens,
+                                    NULL, max_tokens, n_tokens, err);
 }

@@ -76,8 +76,14 @@ typedef struct pn_pair_cache {
 typedef struct pn_tokenizing {
     const pn_vocab *vocab;
     int32_t *tokens;
+    size_t *starts; /* of each token, or NULL */
     int32_t max_tokens;
     int64_t n_tokens;
+    const char *text; /* the whole of it */
+    const char *run;  /* the run of text between special tokens at hand */
+    size_t at;        /* where the next token begins: offset in text */
+    /* buf holds prefix bytes and run with spaces written as U+2581: prefix + buf_at is run_at */
+    size_t prefix, buf_at, run_at;
     bool after_special; /* the text at hand begins the input or follows a special token */
     pn_buf buf;
     pn_merge merge;
@@ -87,8 +93,18 @@ typedef struct pn_tokenizing {
 } pn_tokenizing;
 
 static inline void pn_emit(pn_tokenizing *t, int32_t token) {
-    if (t->n_tokens < t->max_tokens) t->tokens[t->n_tokens] = token;
+    if (t->n_tokens < t->max_tokens) {
+        t->tokens[t->n_tokens] = token;
+        if (t->starts) t->starts[t->n_tokens] = t->at;
+    }
     t->n_tokens++;
+}
+
+/* The next token begins at an offset of buf that is no smaller than the last one. */
+static inline void pn_begin_in_buf(pn_tokenizing *t, size_t at) {
+    if (!t->starts) return;
+    while (t->prefix + t->buf_at < at) t->buf_at += t->run[t->run_at++] == ' ' ? PN_SPACE_BYTES : 1;
+    t->at = (size_t)(t->run - t->text) + t->run_at;
 }
 
 /* True for tokens that plain text may become: not control, unknown or byte tokens. */
@@ -122,9 +138,9 @@ bool pn_prefix_next(pn_prefix_search *search, unsigned char byte, int32_t *token
 int32_t pn_prefix_longest(const pn_vocab *vocab, const char *text, size_t n);
 
 puna_status pn_special_open(pn_vocab *vocab, puna_error *err);
-/* The longest special token that text (n > 0) begins with, or -1. Control tokens only with
- * parse_special. */
-int32_t pn_special_match(const pn_vocab *vocab, const char *text, size_t n, bool parse_special);
+/* The longest special token that text (n > 0) begins with, or -1. Within the first n_special bytes
+ * of it any, beyond only user-defined ones. */
+int32_t pn_special_match(const pn_vocab *vocab, const char *text, size_t n, size_t n_special);
 
 /* One per algorithm. open: after tokens, types, ids and flags are set. text: appends the tokens
  * of a run of text that holds no special tokens; n > 0. */

@@ -3,6 +3,7 @@
  * What is read gets the origin of the variable it is read for; each element of `messages` has one of its own. Text
  * that is no UTF-8, and half surrogate pairs, become U+FFFD. */
 #include "tmpl/jinja_render.h"
+#include "tmpl/tmpl.h"
 #include "tmpl/jinja_unicode.h"
 
 #include <math.h>
@@ -180,6 +181,27 @@ static void begin_element(pn_render *r, size_t i, int depth) {
         r->data_origin = PN_FROM_MESSAGES + (int32_t)i;
 }
 
+/* A role that is one of the options' is no text of the message's author: templates spell special
+ * tokens with it ("<|" + role + "|>"). */
+static bool mark_role(pn_render *r, const pn_value *key, pn_value *value) {
+    const char *const *known = r->options->roles;
+    const pn_text *name = key->text;
+    if (!known || value->kind != PN_V_STRING || name->n != 4 || memcmp(name->data, "role", 4) != 0)
+        return true;
+    while (*known && (strlen(*known) != value->text->n ||
+                      memcmp(*known, value->text->data, value->text->n) != 0))
+        known++;
+    if (!*known) return true;
+    pn_text *text = pn_r_alloc(r, sizeof *text);
+    if (!text) return false;
+    *text = (pn_text){.data = value->text->data,
+                      .n = value->text->n,
+                      .n_chars = SIZE_MAX,
+                      .origin = PN_FROM_TEMPLATE};
+    value->text = text;
+    return true;
+}
+
 static bool read_array(pn_render *r, const json_t *json, int depth, pn_value *out) {
     const size_t n = json_array_size(json);
     const int32_t origin = r->data_origin;
@@ -204,6 +226,7 @@ static bool read_object(pn_render *r, const json_t *json, int depth, pn_value *o
         pn_value key, value;
         if (!read_text(r, name, name_bytes, &key) || !pn_read_json(r, member, depth + 1, &value))
             return false;
+        if (depth == 1 && r->in_messages && !mark_role(r, &key, &value)) return false;
         if (!pn_dict_set(r, out->dict, key, value)) return false;
     }
     return true;
@@ -360,7 +383,9 @@ static bool read_dict(reader *x, int depth, pn_value *out) {
         skip_space(x);
         if (!take(x, ":")) return fail_json(x);
         if (depth == 0) pn_r_begin_variable(x->r, key.text->data, key.text->n);
-        if (!read_value(x, depth + 1, &value) || !pn_dict_set(x->r, out->dict, key, value))
+        if (!read_value(x, depth + 1, &value) ||
+            (depth == 2 && x->r->in_messages && !mark_role(x->r, &key, &value)) ||
+            !pn_dict_set(x->r, out->dict, key, value))
             return false;
         skip_space(x);
         if (take(x, "}")) return true;

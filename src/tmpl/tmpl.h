@@ -35,6 +35,8 @@ typedef struct pn_tmpl_options {
     const char *const
         *trusted; /* names of variables whose text counts as the template's, ended by NULL;
                                    NULL: bos_token, eos_token, unk_token and pad_token */
+    const char *const *roles; /* values of `role` in an element of `messages` that count as the
+                                   template's text too, ended by NULL; NULL: none */
     const char
         *vars_text; /* further variables: a JSON object as text, or NULL. Read by the template
                                    engine's own reader: integers beyond 64 bits, NaN and Infinity keep their

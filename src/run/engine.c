@@ -27,9 +27,11 @@ static puna_status take_lists(puna_engine *e, puna_error *err) {
     e->token_lists = pn_calloc(n_seq * (size_t)e->n_ctx, sizeof(int32_t));
     e->page_lists = pn_calloc(n_seq * (size_t)e->pages_per_seq, sizeof(int32_t));
     e->logits = pn_calloc(n_seq * (size_t)e->plan->n_vocab, sizeof(float));
+    e->edited = pn_calloc((size_t)e->plan->n_vocab, sizeof(float));
     e->rows = pn_calloc((size_t)e->n_batch * 4, sizeof(int32_t));
     e->page_tables = pn_calloc(n_seq, sizeof *e->page_tables);
-    if (!e->seqs || !e->token_lists || !e->page_lists || !e->logits || !e->rows || !e->page_tables)
+    if (!e->seqs || !e->token_lists || !e->page_lists || !e->logits || !e->edited || !e->rows ||
+        !e->page_tables)
         return pn_fail_nomem(err, (size_t)e->memory.other_bytes, "the sequences");
     deal_lists(e);
     return PUNA_OK;
@@ -94,6 +96,7 @@ void puna_engine_free(puna_engine *e) {
     pn_free(e->token_lists);
     pn_free(e->page_lists);
     pn_free(e->logits);
+    pn_free(e->edited);
     pn_free(e->rows);
     pn_free(e->page_tables);
     puna_model_free(e->model);

@@ -1,5 +1,7 @@
-/* engine.h: what engine.c, step.c, seq.c and memory.c share: the engine, its sequences, its memory
- * plan. */
+/* engine.h: what the files of the engine share: the engine, its sequences, its memory plan.
+ *
+ * engine.c opens and closes an engine, memory.c counts its bytes; seq.c opens and sets up sequences,
+ * timeline.c keeps their tokens and KV pages; step.c computes a batch, emit.c samples and reports. */
 #ifndef PN_RUN_ENGINE_H
 #define PN_RUN_ENGINE_H
 
@@ -7,6 +9,15 @@
 #include "run/model.h"
 #include "run/pages.h"
 #include "run/sampler.h"
+#include "run/seq_text.h"
+
+/* What puna_seq_options ask for, made ready. A half-built one may be closed. */
+typedef struct pn_seq_setup {
+    puna_seq_options options; /* its lists belong to the caller and are not used after opening */
+    pn_sampler *sampler;
+    pn_seq_text text;
+    puna_token_logprob *top; /* [tokens a step brings][n_logprobs] */
+} pn_seq_setup;
 
 /* One timeline. tokens[0..n_computed) are in the KV cache; tokens[n_computed..n_tokens) wait to be
  * computed. */
@@ -15,7 +26,8 @@ struct puna_seq {
     int32_t slot; /* index in engine->seqs; the row of its token list and logits */
     bool open;
     bool active; /* has tokens to compute or to sample, or a finish to report */
-    void *user;
+    pn_seq_setup setup;
+
     int32_t *tokens; /* [n_ctx] */
     int32_t n_tokens, n_computed;
     int32_t n_fed;  /* tokens of the last feed */
@@ -23,16 +35,8 @@ struct puna_seq {
     int32_t n_pages;
     float *logits; /* [n_vocab] of position n_tokens - 1 when has_logits */
     bool has_logits;
-    int32_t max_tokens; /* per feed; -1: no limit */
-    int32_t n_left;     /* to sample after this feed; -1: no limit */
-    int32_t n_logprobs;
-    pn_sampler *sampler;
-    puna_logits_fn on_logits;
-    void *on_logits_user;
-    pn_detok detok;
-    char *text; /* [2 * text_cap]: the TOKEN event's text, then the FINISHED event's */
-    size_t text_cap;
-    puna_token_logprob top[PUNA_MAX_LOGPROBS];
+
+    int32_t n_left; /* to sample after this feed; -1: no limit */
     puna_seq_stats stats;
     int32_t n_rows; /* of the step under way */
 };
@@ -51,6 +55,7 @@ struct puna_engine {
     int32_t *token_lists; /* [n_seq][n_ctx] */
     int32_t *page_lists;  /* [n_seq][pages_per_seq] */
     float *logits;        /* [n_seq][n_vocab] */
+    float *edited;        /* [n_vocab] the copy for edit_logits */
     atomic_bool cancel;
 
     /* the batch under construction */
@@ -61,20 +66,22 @@ struct puna_engine {
     int32_t n_prefill_rows;
 };
 
-/* Bytes of each half of a sequence's text: one token's, and what was held back of the ones
- * before. */
-static inline size_t pn_seq_text_cap(const puna_model *model) {
-    return pn_detok_max_bytes(model->vocab) + 8;
-}
-
 /* The memory plan for the options; *config gets what the device would be opened with. */
 puna_status pn_engine_memory(const puna_model *model, const puna_engine_options *options,
                              puna_memory_plan *plan, pn_device_config *config, puna_error *err);
+/* Bytes of one open sequence with default options, beside its lists and logits. */
+size_t pn_seq_bytes(const puna_model *model);
 
-/* Gives back pages beyond the first n positions. */
-void pn_seq_truncate(puna_seq *seq, int32_t n);
+/* Forgets what is computed from position n on and gives its pages back. */
+void pn_seq_forget(puna_seq *seq, int32_t n);
 /* Makes the pages of positions [n_computed, n_computed + n_rows) exist and belong to this sequence
  * alone. */
 puna_status pn_seq_reserve(puna_seq *seq, int32_t n_rows, puna_error *err);
+
+/* Draws what would come next after logits; nothing is appended. */
+puna_status pn_seq_draw(puna_seq *seq, const float *logits, int32_t *token, puna_error *err);
+/* Samples one token of a sequence whose logits are ready, or finishes it. Returns the events
+ * written (1 or 2). */
+int32_t pn_seq_advance(puna_seq *seq, puna_event *events);
 
 #endif

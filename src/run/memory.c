@@ -52,11 +52,10 @@ static void measure(const puna_model *model, const puna_engine_options *o, int32
     plan->kv_bytes = m.kv_bytes;
     plan->kv_bytes_per_position = m.kv_bytes_per_page / PN_PAGE_POSITIONS;
     plan->activations_bytes = m.activations_bytes;
-    plan->logits_bytes = m.logits_bytes + n_seq * n_vocab * sizeof(float);
+    plan->logits_bytes = m.logits_bytes + (n_seq + 1) * n_vocab * sizeof(float);
     plan->scratch_bytes = m.scratch_bytes;
-    const uint64_t seq_bytes = (uint64_t)n_ctx * 4 + (uint64_t)pages_per_seq * 4 +
-                               sizeof(puna_seq) + sizeof(void *) + 2 * pn_seq_text_cap(model) +
-                               pn_sampler_bytes(pn_vocab_n_tokens(model->vocab));
+    const uint64_t seq_bytes =
+        (uint64_t)n_ctx * 4 + (uint64_t)pages_per_seq * 4 + pn_seq_bytes(model);
     plan->other_bytes = n_seq * seq_bytes + (uint64_t)config->n_pages * 8 + (uint64_t)n_batch * 16 +
                         sizeof(puna_engine);
     plan->total_bytes = plan->kv_bytes + plan->activations_bytes + plan->logits_bytes +

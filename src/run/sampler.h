@@ -36,10 +36,4 @@ puna_status pn_sampler_accept(pn_sampler *sampler, int32_t token, puna_error *er
 /* A new text begins: the grammar starts anew. Everything else stays, the random state too. */
 void pn_sampler_restart(pn_sampler *sampler);
 
-/* Log-probabilities of the unmodified logits: writes the n most likely, descending, ties by id,
- * and returns how many (less than n only when n_vocab is smaller). *of_token gets that of
- * `token`. Computed in double. */
-int32_t pn_sampler_logprobs(const float *logits, int32_t n_vocab, int32_t token, float *of_token,
-                            puna_token_logprob *top, int32_t n);
-
 #endif

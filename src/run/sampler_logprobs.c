@@ -38,18 +38,21 @@ static double log_sum_exp(const float *logits, int32_t n_vocab) {
     return (double)best + log(sum);
 }
 
-int32_t pn_sampler_logprobs(const float *logits, int32_t n_vocab, int32_t token, float *of_token,
-                            puna_token_logprob *top, int32_t n) {
+int32_t puna_logprobs(const float *logits, int32_t n_vocab, int32_t token, float *of_token,
+                      puna_token_logprob *top, int32_t n) {
     int32_t n_top = 0;
-    double total = log_sum_exp(logits, n_vocab);
+    if (!top || n < 0) n = 0;
+    if (n > PUNA_MAX_LOGPROBS) n = PUNA_MAX_LOGPROBS;
+    const double total = log_sum_exp(logits, n_vocab);
     for (int32_t i = 0; i < n_vocab && n > 0; i++) {
         float logit = clean(logits[i]);
         if (n_top < n || logit > top[n_top - 1].logprob)
             n_top = insert_top(top, n_top, n, i, logit);
     }
-    bool possible = total > -INFINITY;
+    const bool possible = total > -INFINITY;
     for (int32_t i = 0; i < n_top; i++)
         top[i].logprob = possible ? (float)((double)top[i].logprob - total) : -INFINITY;
-    *of_token = possible ? (float)((double)clean(logits[token]) - total) : -INFINITY;
+    const bool known = possible && token >= 0 && token < n_vocab;
+    if (of_token) *of_token = known ? (float)((double)clean(logits[token]) - total) : -INFINITY;
     return n_top;
 }

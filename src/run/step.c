@@ -1,4 +1,4 @@
-/* step.c: one batched step: choose rows, compute them, sample.
+/* step.c: one batched step: choose rows, compute them, let every sequence sample.
  *
  * Sequences that wait for one token come first, then prompts in chunks, in slot order, up to
  * n_batch rows. Which rows share a batch changes the speed and nothing else. A step that fails or
@@ -24,7 +24,8 @@ static void add_rows(puna_engine *e, puna_seq *s, int32_t n) {
         tokens[row] = s->tokens[position];
         positions[row] = position;
         seqs[row] = s->slot;
-        if (s->on_logits || position == s->n_tokens - 1) logit_rows[b->n_logits++] = row;
+        if (s->setup.options.on_logits || position == s->n_tokens - 1)
+            logit_rows[b->n_logits++] = row;
         if (position < s->n_fed) e->n_prefill_rows++;
     }
     s->n_rows = n;
@@ -65,7 +66,8 @@ static void take_logits(void *user, int32_t index, const float *logits) {
     puna_engine *e = user;
     const int32_t row = e->batch.logit_rows[index], position = e->batch.positions[row];
     puna_seq *s = &e->seqs[e->batch.seqs[row]];
-    if (s->on_logits) s->on_logits(s->on_logits_user, position, logits, e->plan->n_vocab);
+    const puna_seq_options *o = &s->setup.options;
+    if (o->on_logits) o->on_logits(o->on_logits_user, position, logits, e->plan->n_vocab);
     if (position == s->n_tokens - 1)
         memcpy(s->logits, logits, (size_t)e->plan->n_vocab * sizeof(float));
 }
@@ -100,58 +102,6 @@ static puna_status compute(puna_engine *e, puna_error *err) {
     return PUNA_OK;
 }
 
-/* ---- sampling ---- */
-
-static void finish(puna_seq *s, puna_finish why, puna_event *event) {
-    char *text = s->text + s->text_cap;
-    event->kind = PUNA_EVENT_FINISHED;
-    event->finish = why;
-    event->text = text;
-    event->text_bytes = pn_detok_finish(&s->detok, text);
-    s->active = false;
-}
-
-/* Samples one token of a sequence whose logits are ready, or finishes it. Returns the events
- * written (1 or 2). */
-static int32_t advance(puna_seq *s, puna_event *events) {
-    puna_engine *e = s->engine;
-    events[0] = events[1] = (puna_event){.seq = s, .user = s->user, .text = "", .token = -1};
-    if (s->n_left == 0 || s->n_tokens == e->n_ctx) {
-        finish(s, s->n_left == 0 ? PUNA_FINISH_LENGTH : PUNA_FINISH_CONTEXT, &events[0]);
-        return 1;
-    }
-    const double start = pn_os_seconds();
-    int32_t token;
-    puna_error *const error = &events[0].error;
-    if (pn_sampler_draw(s->sampler, s->logits, s->tokens, s->n_tokens, &token, error) != PUNA_OK ||
-        pn_sampler_accept(s->sampler, token, error) != PUNA_OK) {
-        events[0].kind = PUNA_EVENT_FAILED;
-        s->active = false;
-        return 1;
-    }
-    events[0].token = token;
-    if (s->n_logprobs > 0) {
-        events[0].n_top = pn_sampler_logprobs(s->logits, e->plan->n_vocab, token,
-                                              &events[0].logprob, s->top, s->n_logprobs);
-        events[0].top = s->top;
-    }
-    s->tokens[s->n_tokens++] = token;
-    s->has_logits = false;
-    s->stats.decode_s += pn_os_seconds() - start;
-    if (pn_vocab_is_end(e->model->vocab, token)) {
-        finish(s, PUNA_FINISH_END, &events[0]);
-        return 1;
-    }
-    events[0].kind = PUNA_EVENT_TOKEN;
-    events[0].text = s->text;
-    events[0].text_bytes = pn_detok_push(e->model->vocab, &s->detok, token, true, s->text);
-    s->stats.n_sampled++;
-    if (s->n_left > 0) s->n_left--;
-    if (s->n_left != 0 && s->n_tokens < e->n_ctx) return 1;
-    finish(s, s->n_left == 0 ? PUNA_FINISH_LENGTH : PUNA_FINISH_CONTEXT, &events[1]);
-    return 2;
-}
-
 puna_status puna_engine_step(puna_engine *engine, puna_event *events, int32_t max_events,
                              int32_t *n_events, puna_error *err) {
     if (max_events < 2)
@@ -166,6 +116,6 @@ puna_status puna_engine_step(puna_engine *engine, puna_event *events, int32_t ma
     if (status != PUNA_OK) return status;
     for (int32_t i = 0; i < engine->n_seq && *n_events + 2 <= max_events; i++)
         if (engine->seqs[i].active && engine->seqs[i].has_logits)
-            *n_events += advance(&engine->seqs[i], events + *n_events);
+            *n_events += pn_seq_advance(&engine->seqs[i], events + *n_events);
     return PUNA_OK;
 }

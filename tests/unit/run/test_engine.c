@@ -1,79 +1,13 @@
 /* test_engine.c: the engine's promises, on tiny random models: the same bits for any threads,
  * chunks, neighbours and reuse; forks, cancellation, limits, exact memory, and survival of failing
  * allocations. */
-#include "puna.h"
-
-#include "tiny_llama.h"
+#include "tiny_engine.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <unistd.h>
-#include <cmocka.h>
 
-static char model_path[64];
-static puna_model *model;
 static pn_format format_of_group;
 
 enum { N_PROMPT = 200 };
-
-static void make_prompt(int32_t *tokens, int32_t n, uint32_t seed) {
-    for (int32_t i = 0; i < n; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        tokens[i] = (int32_t)((seed >> 8) % TINY_VOCAB);
-    }
-}
-
-static puna_model *open_model(pn_format format) {
-    (void)snprintf(model_path, sizeof model_path, "/tmp/puna-test-%ld.gguf", (long)getpid());
-    tiny_llama_write(model_path, format);
-    puna_error err;
-    puna_model *m = NULL;
-    if (puna_model_open(model_path, NULL, &m, &err) != PUNA_OK) fail_msg("%s", err.msg);
-    return m;
-}
-
-static puna_engine *open_engine(int32_t n_seq, int32_t n_batch, int32_t n_threads,
-                                puna_kv_type kv) {
-    puna_engine_options o;
-    puna_engine_options_init(&o);
-    o.n_ctx = 320;
-    o.n_seq = n_seq;
-    o.n_batch = n_batch;
-    o.n_threads = n_threads;
-    o.kv_type = kv;
-    puna_engine *e = NULL;
-    puna_error err;
-    if (puna_engine_open(model, &o, &e, &err) != PUNA_OK) fail_msg("%s", err.msg);
-    return e;
-}
-
-static puna_seq *open_seq(puna_engine *e, int32_t max_tokens) {
-    puna_seq_options o;
-    puna_seq_options_init(&o);
-    o.max_tokens = max_tokens;
-    o.sampler.temperature = 0;
-    o.sampler.ignore_end = true;
-    puna_seq *s = NULL;
-    puna_error err;
-    if (puna_seq_open(e, &o, &s, &err) != PUNA_OK) fail_msg("%s", err.msg);
-    return s;
-}
-
-static void run_until_idle(puna_engine *e) {
-    puna_event events[16];
-    puna_error err;
-    while (!puna_engine_is_idle(e)) {
-        int32_t n;
-        if (puna_engine_step(e, events, 16, &n, &err) != PUNA_OK) fail_msg("%s", err.msg);
-        for (int32_t i = 0; i < n; i++) assert_int_not_equal(events[i].kind, PUNA_EVENT_FAILED);
-    }
-}
-
-static void feed(puna_seq *s, const int32_t *tokens, int32_t n) {
-    puna_error err;
-    if (puna_seq_feed(s, tokens, n, &err) != PUNA_OK) fail_msg("%s", err.msg);
-}
 
 /* Logits after the prompt and 8 greedy tokens, one sequence alone: the yardstick. */
 static void reference(float *logits, int32_t *tokens, puna_kv_type kv) {
@@ -429,14 +363,13 @@ static void test_every_failing_allocation_is_an_error(void **state) {
 
 static int setup(void **state) {
     (void)state;
-    model = open_model(format_of_group);
+    open_model(format_of_group);
     return 0;
 }
 
 static int teardown(void **state) {
     (void)state;
-    puna_model_free(model);
-    return unlink(model_path);
+    return close_model();
 }
 
 int main(void) {

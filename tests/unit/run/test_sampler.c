@@ -681,7 +681,7 @@ static void test_logprobs(void **state) {
         for (int i = 0; i < N; i++) total += expl((long double)logits[i]);
         puna_token_logprob top[PUNA_MAX_LOGPROBS];
         float of_token;
-        assert_int_equal(pn_sampler_logprobs(logits, N, 77, &of_token, top, PUNA_MAX_LOGPROBS),
+        assert_int_equal(puna_logprobs(logits, N, 77, &of_token, top, PUNA_MAX_LOGPROBS),
                          PUNA_MAX_LOGPROBS);
         assert_true(fabs((double)of_token - (double)((long double)logits[77] - logl(total))) <
                     1e-6);
@@ -694,10 +694,10 @@ static void test_logprobs(void **state) {
     puna_token_logprob top[4];
     float of_token;
     const float odd[3] = {NAN, INFINITY, -1};
-    assert_int_equal(pn_sampler_logprobs(odd, 3, 1, &of_token, top, 4), 3);
+    assert_int_equal(puna_logprobs(odd, 3, 1, &of_token, top, 4), 3);
     assert_true(of_token == 0 && top[0].token == 1 && top[0].logprob == 0);
     const float none[2] = {NAN, -INFINITY};
-    assert_int_equal(pn_sampler_logprobs(none, 2, 1, &of_token, top, 0), 0);
+    assert_int_equal(puna_logprobs(none, 2, 1, &of_token, top, 0), 0);
     assert_true(isinf(of_token) && of_token < 0);
 }
 

@@ -1,0 +1,102 @@
+/* emit.c: from logits to events: draw a token, append it, hand out its text, see whether the
+ * sequence has finished. */
+#include "run/engine.h"
+
+#include "base/os.h"
+
+#include <string.h>
+
+puna_status pn_seq_draw(puna_seq *s, const float *logits, int32_t *token, puna_error *err) {
+    puna_engine *e = s->engine;
+    const puna_seq_options *o = &s->setup.options;
+    if (o->edit_logits) {
+        memcpy(e->edited, logits, (size_t)e->plan->n_vocab * sizeof *logits);
+        logits = e->edited;
+        if (!o->edit_logits(o->edit_user, s->tokens, s->n_tokens, e->edited, e->plan->n_vocab))
+            return pn_fail(err, PUNA_E_CANCELLED, "edit_logits asked to stop after %d tokens",
+                           s->n_tokens);
+    }
+    return pn_sampler_draw(s->setup.sampler, logits, s->tokens, s->n_tokens, token, err);
+}
+
+static puna_event blank(puna_seq *s) {
+    return (puna_event){
+        .seq = s, .user = s->setup.options.user, .token = -1, .text = "", .stop = -1};
+}
+
+/* Makes the event the sequence's last. stop: the stop text that was found, or -1; what waited of
+ * the text is then no part of it. */
+static void finish(puna_seq *s, puna_finish why, int32_t stop, puna_event *event) {
+    if (stop < 0) {
+        const pn_text_piece rest = pn_seq_text_finish(&s->setup.text);
+        event->text = rest.text;
+        event->text_bytes = rest.n_bytes;
+        stop = rest.stop;
+    }
+    event->kind = PUNA_EVENT_FINISHED;
+    event->finish = stop < 0 ? why : PUNA_FINISH_STOP;
+    event->stop = stop;
+    s->active = false;
+}
+
+/* NONE while the sequence has room for another token. */
+static puna_finish at_limit(const puna_seq *s) {
+    if (s->n_left == 0) return PUNA_FINISH_LENGTH;
+    return s->n_tokens == s->engine->n_ctx ? PUNA_FINISH_CONTEXT : PUNA_FINISH_NONE;
+}
+
+static void report_logprobs(puna_seq *s, const float *logits, puna_event *event) {
+    const int32_t n = s->setup.options.sampler.n_logprobs;
+    if (n == 0) return;
+    event->top = s->setup.top;
+    event->n_top = puna_logprobs(logits, s->engine->plan->n_vocab, event->token, &event->logprob,
+                                 s->setup.top, n);
+}
+
+/* Appends a token that was drawn from logits; its event, and when that was the last one the
+ * finish. Returns the events written. */
+static int32_t append(puna_seq *s, const float *logits, int32_t token, puna_event *events) {
+    const pn_vocab *vocab = s->engine->model->vocab;
+    s->tokens[s->n_tokens++] = token;
+    s->has_logits = false;
+    events[0] = blank(s);
+    events[0].token = token;
+    report_logprobs(s, logits, &events[0]);
+    if (pn_vocab_is_end(vocab, token)) {
+        finish(s, PUNA_FINISH_END, -1, &events[0]);
+        return 1;
+    }
+    const pn_text_piece piece = pn_seq_text_push(&s->setup.text, vocab, token);
+    events[0].kind = PUNA_EVENT_TOKEN;
+    events[0].text = piece.text;
+    events[0].text_bytes = piece.n_bytes;
+    s->stats.n_sampled++;
+    if (s->n_left > 0) s->n_left--;
+    const puna_finish limit = at_limit(s);
+    if (limit == PUNA_FINISH_NONE && piece.stop < 0) return 1;
+    events[1] = blank(s);
+    finish(s, limit, piece.stop, &events[1]);
+    return 2;
+}
+
+int32_t pn_seq_advance(puna_seq *s, puna_event *events) {
+    pn_seq_text_step(&s->setup.text);
+    events[0] = blank(s);
+    const puna_finish limit = at_limit(s);
+    if (limit != PUNA_FINISH_NONE) {
+        finish(s, limit, -1, &events[0]);
+        return 1;
+    }
+    const double start = pn_os_seconds();
+    int32_t token;
+    puna_error *const error = &events[0].error;
+    if (pn_seq_draw(s, s->logits, &token, error) != PUNA_OK ||
+        pn_sampler_accept(s->setup.sampler, token, error) != PUNA_OK) {
+        events[0].kind = PUNA_EVENT_FAILED;
+        s->active = false;
+        return 1;
+    }
+    const int32_t n = append(s, s->logits, token, events);
+    s->stats.decode_s += pn_os_seconds() - start;
+    return n;
+}

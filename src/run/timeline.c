@@ -1,0 +1,89 @@
+/* timeline.c: the tokens of a sequence, what of them is computed, and the pages that hold it. */
+#include "run/engine.h"
+
+#include <string.h>
+
+/* ---- pages ----------------------------------------------------------------------------------- */
+
+void pn_seq_forget(puna_seq *seq, int32_t n) {
+    const int32_t keep = (n + PN_PAGE_POSITIONS - 1) / PN_PAGE_POSITIONS;
+    while (seq->n_pages > keep) pn_pages_drop(&seq->engine->pages, seq->pages[--seq->n_pages]);
+    if (seq->n_computed > n) seq->n_computed = n;
+}
+
+puna_status pn_seq_reserve(puna_seq *seq, int32_t n_rows, puna_error *err) {
+    puna_engine *e = seq->engine;
+    const int32_t first = seq->n_computed / PN_PAGE_POSITIONS;
+    const int32_t last = (seq->n_computed + n_rows - 1) / PN_PAGE_POSITIONS;
+    for (int32_t i = first; i <= last; i++) {
+        const bool have = i < seq->n_pages;
+        if (have && e->pages.refs[seq->pages[i]] == 1) continue;
+        const int32_t page = pn_pages_take(&e->pages);
+        if (page < 0) return pn_fail(err, PUNA_E_LIMIT, "no KV page is free");
+        if (have) {
+            e->backend->copy_page(e->device, seq->pages[i], page);
+            pn_pages_drop(&e->pages, seq->pages[i]);
+        } else {
+            seq->n_pages = i + 1;
+        }
+        seq->pages[i] = page;
+    }
+    return PUNA_OK;
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+static puna_status check_tokens(const puna_seq *seq, const int32_t *tokens, int32_t n,
+                                puna_error *err) {
+    const int32_t n_ctx = seq->engine->n_ctx, n_vocab = seq->engine->plan->n_vocab;
+    if (n < 1) return pn_fail(err, PUNA_E_ARG, "a sequence must be fed at least one token");
+    if (n > n_ctx)
+        return pn_fail(err, PUNA_E_LIMIT,
+                       "%d tokens do not fit the context of %d: raise n_ctx or shorten the prompt",
+                       n, n_ctx);
+    for (int32_t i = 0; i < n; i++)
+        if (tokens[i] < 0 || tokens[i] >= n_vocab)
+            return pn_fail(err, PUNA_E_ARG,
+                           "token %d at position %d is outside the vocabulary of %d", tokens[i], i,
+                           n_vocab);
+    return PUNA_OK;
+}
+
+puna_status puna_seq_feed(puna_seq *seq, const int32_t *tokens, int32_t n_tokens, puna_error *err) {
+    PN_TRY(check_tokens(seq, tokens, n_tokens, err));
+    int32_t same = 0;
+    while (same < n_tokens && same < seq->n_computed && tokens[same] == seq->tokens[same]) same++;
+    const bool whole = same == n_tokens && n_tokens == seq->n_tokens && seq->has_logits;
+    if (!whole) {
+        /* the last token is computed again when its logits are not at hand */
+        if (same == n_tokens) same--;
+        seq->has_logits = false;
+    }
+    pn_seq_forget(seq, same);
+    memmove(seq->tokens, tokens, (size_t)n_tokens * sizeof *tokens);
+    seq->n_tokens = seq->n_fed = n_tokens;
+    seq->n_left = seq->setup.options.max_tokens < 0 ? -1 : seq->setup.options.max_tokens;
+    pn_sampler_restart(seq->setup.sampler);
+    pn_seq_text_restart(&seq->setup.text);
+    seq->stats = (puna_seq_stats){.size = sizeof seq->stats, .n_fed = n_tokens, .n_reused = same};
+    seq->active = true;
+    return PUNA_OK;
+}
+
+void puna_seq_stop(puna_seq *seq) {
+    seq->active = false;
+}
+
+void puna_seq_truncate(puna_seq *seq, int32_t n_tokens) {
+    seq->active = false;
+    if (n_tokens < 0) n_tokens = 0;
+    if (n_tokens >= seq->n_tokens) return;
+    pn_seq_forget(seq, n_tokens);
+    seq->n_tokens = n_tokens;
+    seq->has_logits = false;
+}
+
+const int32_t *puna_seq_tokens(const puna_seq *seq, int32_t *n_tokens) {
+    *n_tokens = seq->n_tokens;
+    return seq->tokens;
+}

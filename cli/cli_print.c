@@ -45,6 +45,10 @@ bool print_on_terminal(void) {
     return terminal;
 }
 
+bool print_in_colour(void) {
+    return colours;
+}
+
 static void print_line(const char *colour, const char *prefix, const char *format, va_list args) {
     flockfile(stderr);
     if (colours) fputs(colour, stderr);
@@ -118,18 +122,54 @@ size_t utf8_bytes(const unsigned char *s, size_t n) {
     return length;
 }
 
+uint32_t utf8_code_point(const unsigned char *s, size_t length) {
+    uint32_t c = length == 1 ? s[0] : s[0] & (0x7Fu >> length);
+    for (size_t i = 1; i < length; i++) c = c << 6 | (s[i] & 0x3Fu);
+    return c;
+}
+
+size_t utf8_write(char *to, uint32_t code_point) {
+    size_t length = code_point < 0x80 ? 1 : code_point < 0x800 ? 2 : code_point < 0x10000 ? 3 : 4;
+    if (length == 1) {
+        to[0] = (char)code_point;
+        return 1;
+    }
+    for (size_t i = length; i-- > 1; code_point >>= 6) to[i] = (char)(0x80 | (code_point & 0x3F));
+    to[0] = (char)((0xF00 >> length & 0xFF) | code_point);
+    return length;
+}
+
+size_t utf8_shown_bytes(const unsigned char *s, size_t n) {
+    size_t length = utf8_bytes(s, n);
+    if (length == 0) return 0;
+    uint32_t c = utf8_code_point(s, length);
+    bool control = c < 0x20 || (c >= 0x7F && c < 0xA0);
+    bool reverses = (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+    return control || reverses ? 0 : length;
+}
+
+char *format_clean(char *buf, size_t buf_bytes, const char *from) {
+    size_t n = 0;
+    for (size_t left = strlen(from); left > 0;) {
+        const unsigned char *at = (const unsigned char *)from;
+        size_t shown = utf8_shown_bytes(at, left);
+        size_t whole = utf8_bytes(at, left);
+        if (n + (shown ? shown : 1) >= buf_bytes) break;
+        memcpy(buf + n, shown ? from : "?", shown ? shown : 1);
+        n += shown ? shown : 1;
+        from += whole ? whole : 1;
+        left -= whole ? whole : 1;
+    }
+    buf[n] = 0;
+    return buf;
+}
+
 bool out_clean(const char *line, int width) {
     int n_columns = 0;
     for (size_t left = strlen(line); left > 0;) {
         size_t n = utf8_bytes((const unsigned char *)line, left);
-        unsigned char first = (unsigned char)line[0];
-        bool control = first < 0x20 || first == 0x7F ||
-                       (n == 2 && first == 0xC2 && (unsigned char)line[1] < 0xA0);
-        if (n && !control) {
-            out_write(line, n);
-        } else {
-            out_write("?", 1);
-        }
+        bool shown = utf8_shown_bytes((const unsigned char *)line, left) > 0;
+        out_write(shown ? line : "?", shown ? n : 1);
         n_columns++;
         line += n ? n : 1;
         left -= n ? n : 1;
@@ -154,6 +194,24 @@ bool out_quoted(const char *bytes, size_t n_bytes) {
         i += n ? n : 1;
     }
     return out_write("'", 1);
+}
+
+bool out_shown(const char *bytes, size_t n_bytes) {
+    size_t begun = 0; /* of what is written as it is */
+    for (size_t i = 0; i < n_bytes;) {
+        const unsigned char *at = (const unsigned char *)bytes + i;
+        size_t n = utf8_shown_bytes(at, n_bytes - i);
+        if (*at == '\n' || *at == '\t') n = 1;
+        if (n == 0) {
+            out_write(bytes + begun, i - begun);
+            n = utf8_bytes(at, n_bytes - i);
+            if (n == 0) n = 1;
+            for (size_t k = 0; k < n; k++) out_printf("\\x%02X", at[k]);
+            begun = i + n;
+        }
+        i += n;
+    }
+    return out_write(bytes + begun, n_bytes - begun);
 }
 
 bool out_flush(void) {

@@ -18,6 +18,8 @@ void print_setup(bool quiet, bool verbose);
 bool print_is_quiet(void);
 /* True when stderr is a terminal that can redraw a line. */
 bool print_on_terminal(void);
+/* True when messages are coloured. */
+bool print_in_colour(void);
 
 /* One line "puna: ..." on stderr. */
 __attribute__((format(printf, 1, 2))) void print_error(const char *format, ...);
@@ -37,6 +39,10 @@ bool out_clean(const char *line, int width);
 /* Writes the bytes in quotes on one line: \n, \t, \\, \' and, for other control characters and
  * bytes that are no UTF-8, \xHH. */
 bool out_quoted(const char *bytes, size_t n_bytes);
+/* Writes a text of several lines for a terminal: as it is, but what could command the terminal
+ * (control characters other than newline and tab, marks that reverse what follows) and what is no
+ * UTF-8 appear as \xHH. */
+bool out_shown(const char *bytes, size_t n_bytes);
 bool out_flush(void);
 /* Flushes stdout; returns status, or STATUS_FAILED with a message when output was lost. A reader
  * that closed the pipe has what it wanted: that is no error. */
@@ -50,6 +56,16 @@ char *format_digits(char buf[NUMBER_CHARS], uint64_t number);
 
 /* Bytes of the UTF-8 character at s[0..n), or 0 when it is not one (Unicode 15, table 3-7). */
 size_t utf8_bytes(const unsigned char *s, size_t n);
+/* The code point of a character of `length` bytes, which utf8_bytes has measured. */
+uint32_t utf8_code_point(const unsigned char *s, size_t length);
+/* Writes a code point up to U+10FFFF, 1 to 4 bytes; returns how many. */
+size_t utf8_write(char *to, uint32_t code_point);
+/* Bytes of the character at s[0..n) when a terminal merely shows it, or 0: no UTF-8, a control
+ * character, or a mark that reverses the direction of what follows. */
+size_t utf8_shown_bytes(const unsigned char *s, size_t n);
+/* Copies a text from elsewhere into buf, cut to fit at a character; what a terminal could act on
+ * becomes "?". Returns buf. */
+char *format_clean(char *buf, size_t buf_bytes, const char *from);
 
 /* Monotonic seconds. */
 double seconds_now(void);

@@ -11,6 +11,14 @@ has_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
 # Adds one missing thing under its names in apt, dnf and brew ("-": comes with the system).
 missing() {
+    needed=yes
+    add_names "$@"
+}
+
+# The same for what puna can do without: its absence stops nothing.
+welcome() { add_names "$@"; }
+
+add_names() {
     apt_names="$apt_names $1"
     dnf_names="$dnf_names $2"
     [ "$3" = - ] || brew_names="$brew_names $3"
@@ -24,6 +32,7 @@ find_missing_build() {
     has_library libpcre2-8 || missing libpcre2-dev pcre2-devel pcre2
     has_library libutf8proc || missing libutf8proc-dev utf8proc-devel utf8proc
     has_library jansson || missing libjansson-dev jansson-devel jansson
+    has_library libedit || welcome libedit-dev libedit-devel libedit
 }
 
 find_missing_model() {
@@ -42,6 +51,7 @@ as_root() {
 }
 
 tell_command() {
+    [ -n "$needed" ] || return 0
     prefix=""
     [ "$(id -u)" = 0 ] || prefix="sudo "
     echo "puna: some system packages are missing. Please type this, then start again:" >&2
@@ -60,10 +70,10 @@ tell_command() {
 }
 
 need_packages() {
-    apt_names="" dnf_names="" brew_names=""
+    apt_names="" dnf_names="" brew_names="" needed=""
     for group in "$@"; do "find_missing_$group"; done
     [ -n "$apt_names" ] || return 0
-    has apt-get && { [ "$(id -u)" = 0 ] || has sudo; } || tell_command
+    has apt-get && { [ "$(id -u)" = 0 ] || has sudo; } || { tell_command; return 0; }
     echo "puna: installing$apt_names" >&2
     # shellcheck disable=SC2086  # a list of names
     {

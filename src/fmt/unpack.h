@@ -16,7 +16,9 @@ typedef struct pn_unpack {
     int32_t block_bytes;
     int32_t sub_weights; /* weights under one integer scale: 16 or 32; 32 for blocks of 32 */
     bool has_minimum;    /* half float dmin (or m) follows d */
-    bool is_wide; /* codes are signed bytes -128..127 and offset is 0; otherwise codes are 0..63 */
+    /* codes are signed bytes -128..127 and offset is 0; otherwise codes are 0..63, at most 32 with a
+     * minimum, and code - offset is within -32..32 */
+    bool is_wide;
     int32_t offset;
     int32_t d_at; /* byte of d in the block */
 

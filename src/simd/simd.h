@@ -33,6 +33,16 @@
 
 #define PN_LANES 16 /* float32 or int32 lanes of a vector */
 
+/* n_steps steps (a multiple of 4) of four inputs: codes of 16 rows of weights, and activations of
+ * some columns side by side. */
+typedef struct pn_tile_steps {
+    const void *codes; /* [n_steps][16][4] signed bytes */
+    const void *acts;  /* [n_steps][act_bytes]: columns of 4 bytes, each + PN_PANEL_BIAS */
+    int act_bytes, n_steps;
+    bool is_signed; /* else codes are 0..32 */
+    bool is_wide;   /* codes are -128..127, else -32..32 */
+} pn_tile_steps;
+
 #if defined(PN_ISA_avx512)
 #define PN_ISA_ID PN_ISA_AVX512
 #include "simd/simd_avx512.h"
@@ -92,7 +102,9 @@
  *   pn_vi_dot_scaled(codes, acts, scale, wide)   256 codes: 16 lanes whose sum is sum of scale * code * act
  *   pn_vi_sum_lanes(v, out)                out[i]: the 16 int32 lanes of v[i]
  *   pn_vi_sum_halves(v, out)               out[2i], out[2i + 1]: the 8 int32 lanes of the lower, upper half of v[i]
- *   pn_vi_tile_dot(acc, codes, acts, is_signed)  acc + sums of four products, acts carrying + PN_PANEL_BIAS
+ *   pn_vi_tile_run(sums, n, steps)         sums[c] += codes . acts of column c, lane = row, n columns
+ *   pn_vi_tile_run_scaled(sums, n, steps, bias, scale)   sums[c] += scale * (bias + codes . acts)
+ *   pn_vi_tile_scale(v)                    int32 scales (-128..127) as pn_vi_tile_run_scaled takes them
  *   pn_vi_tile_bias(acc, codes)            acc + PN_PANEL_BIAS times the sums of four codes
  */
 

@@ -368,11 +368,54 @@ PN_INLINE void pn_vi_transpose(pn_vi v[16]) {
 /* ---- tiles: lane = row of weights, four inputs a step ---- */
 
 #define PN_PANEL_BIAS   0
-#define PN_TILE_COLUMNS 2 /* columns in flight: two registers each of dots and sums, of 16 */
+#define PN_TILE_COLUMNS 3 /* columns in flight: two registers each of pairs and sums, of 16 */
 
-PN_INLINE pn_vi pn_vi_tile_dot(pn_vi acc, pn_vi codes, pn_vi acts, bool is_signed) {
-    const pn_vi dots = pn_vi_dot4(codes, acts, is_signed);
-    return pn_vi_add32(acc, dots);
+/* Keeps the compiler from reordering the additions that v takes part in: their tree of partial
+ * results would not fit into the registers. */
+PN_INLINE void pn_avx2_keep(__m256i *v) {
+    __asm__("" : "+x"(*v));
+}
+/* Pairs of products are added as int16 for as long as they fit (narrow codes: four steps of at
+ * most 2 * 32 * 127), then multiplied by the scale, twice in every lane, and added as int32. */
+PN_INLINE void pn_avx2_tile_run(pn_vi *sums, const int n, const pn_tile_steps s, pn_vi scale) {
+    const int n_short = s.is_wide ? 1 : 4;
+    for (int k = 0; k < s.n_steps; k += n_short) {
+        pn_vi pairs[PN_TILE_COLUMNS];
+        PN_UNROLL
+        for (int i = 0; i < n_short; i++) {
+            const pn_vi codes = pn_vi_load((const char *)s.codes + 64 * (k + i));
+            const char *acts = (const char *)s.acts + s.act_bytes * (k + i);
+            PN_UNROLL
+            for (int c = 0; c < n; c++) {
+                const pn_vi a = pn_vi_load_4(acts + 4 * c);
+                const __m256i l = pn_avx2_pairs(codes.l, a.l, s.is_signed);
+                const __m256i h = pn_avx2_pairs(codes.h, a.h, s.is_signed);
+                pairs[c].l = i == 0 ? l : _mm256_add_epi16(pairs[c].l, l);
+                pairs[c].h = i == 0 ? h : _mm256_add_epi16(pairs[c].h, h);
+                pn_avx2_keep(&pairs[c].l);
+                pn_avx2_keep(&pairs[c].h);
+            }
+        }
+        PN_UNROLL
+        for (int c = 0; c < n; c++) {
+            sums[c] = pn_vi_madd16(sums[c], pairs[c], scale);
+            pn_avx2_keep(&sums[c].l);
+            pn_avx2_keep(&sums[c].h);
+        }
+    }
+}
+PN_INLINE void pn_vi_tile_run(pn_vi *sums, const int n, const pn_tile_steps s) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    pn_avx2_tile_run(sums, n, s, (pn_vi){ones, ones});
+}
+PN_INLINE void pn_vi_tile_run_scaled(pn_vi *sums, const int n, const pn_tile_steps s, pn_vi bias,
+                                     pn_vi scale) {
+    (void)bias; /* 0: panels carry none */
+    pn_avx2_tile_run(sums, n, s, scale);
+}
+PN_INLINE pn_vi pn_vi_tile_scale(pn_vi scale) {
+    return (pn_vi){_mm256_blend_epi16(scale.l, _mm256_slli_epi32(scale.l, 16), 0xaa),
+                   _mm256_blend_epi16(scale.h, _mm256_slli_epi32(scale.h, 16), 0xaa)};
 }
 PN_INLINE pn_vi pn_vi_tile_bias(pn_vi acc, pn_vi codes) {
     (void)codes;

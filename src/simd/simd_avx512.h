@@ -331,9 +331,26 @@ PN_INLINE void pn_vi_transpose(pn_vi v[16]) {
 #define PN_PANEL_BIAS   128
 #define PN_TILE_COLUMNS 12 /* columns in flight: 12 dots, 12 sums, of 32 registers */
 
-PN_INLINE pn_vi pn_vi_tile_dot(pn_vi acc, pn_vi codes, pn_vi acts, bool is_signed) {
-    (void)is_signed;
-    return _mm512_dpbusd_epi32(acc, acts, codes);
+PN_INLINE void pn_vi_tile_run(pn_vi *sums, const int n, const pn_tile_steps s) {
+    for (int k = 0; k < s.n_steps; k++) {
+        const pn_vi codes = pn_vi_load((const char *)s.codes + 64 * k);
+        const char *acts = (const char *)s.acts + s.act_bytes * k;
+        PN_UNROLL
+        for (int c = 0; c < n; c++)
+            sums[c] = _mm512_dpbusd_epi32(sums[c], pn_vi_load_4(acts + 4 * c), codes);
+    }
+}
+PN_INLINE void pn_vi_tile_run_scaled(pn_vi *sums, const int n, const pn_tile_steps s, pn_vi bias,
+                                     pn_vi scale) {
+    pn_vi dots[PN_TILE_COLUMNS];
+    PN_UNROLL
+    for (int c = 0; c < n; c++) dots[c] = bias;
+    pn_vi_tile_run(dots, n, s);
+    PN_UNROLL
+    for (int c = 0; c < n; c++) sums[c] = pn_vi_add32(sums[c], pn_vi_mul32(dots[c], scale));
+}
+PN_INLINE pn_vi pn_vi_tile_scale(pn_vi scale) {
+    return scale;
 }
 PN_INLINE pn_vi pn_vi_tile_bias(pn_vi acc, pn_vi codes) {
     return _mm512_dpbusd_epi32(acc, _mm512_set1_epi8(-128), codes); /* + 128 times the codes */

@@ -85,8 +85,9 @@ static void add_tile(const many_job *job, int32_t tile, int32_t first_group, int
         const int32_t panel = job->first_panel + p;
         int32_t columns = job->acts->n_rows - panel * PN_PANEL_ROWS;
         if (columns > PN_PANEL_ROWS) columns = PN_PANEL_ROWS;
-        job->kernel(job->scratch->tiles, pn_acts_panel(job->acts, is_256, panel) + first_group, n_groups,
-                    blocks_left < 8 ? blocks_left : 8, columns, job->scratch->c[tile][p][0]);
+        job->kernel(job->scratch->tiles, pn_acts_panel(job->acts, is_256, panel) + first_group,
+                    n_groups, blocks_left < 8 ? blocks_left : 8, columns,
+                    job->scratch->c[tile][p][0]);
     }
 }
 
@@ -144,7 +145,8 @@ void PN_ISA_FN(pn_matmul)(const pn_matmul *mm, const pn_acts *acts, int32_t unit
                     .kernel = PN_ISA_FN(pn_tile_kernel_of)(
                         (pn_tile_kind){.is_256 = format->unpack->block_weights == 256,
                                        .sub_weights = format->unpack->sub_weights,
-                                       .has_minimum = format->unpack->has_minimum}),
+                                       .has_minimum = format->unpack->has_minimum,
+                                       .is_wide = format->unpack->is_wide}),
                     .weights = weights,
                     .first = first,
                     .end = end,

@@ -41,7 +41,8 @@ PN_INLINE void pn_fill_scales(const uint8_t *const rows[16], const pn_unpack *f,
     for (int r = 0; r < 16; r++) s[r] = pn_vi_load(scales[r]);
     pn_vi_transpose(s); /* s[q]: bytes 4q .. 4q + 3 of each row */
     const int n_subs = 256 / f->sub_weights;
-    for (int j = 0; j < n_subs; j++) pn_vi_store(tile->scale[j], pn_vi_sign_byte(s[j / 4], j % 4));
+    for (int j = 0; j < n_subs; j++)
+        pn_vi_store(tile->scale[j], pn_vi_tile_scale(pn_vi_sign_byte(s[j / 4], j % 4)));
     if (f->has_minimum) {
         for (int r = 0; r < 16; r++) m[r] = pn_vi_load(minimums[r]);
         pn_vi_transpose(m);

@@ -3,38 +3,32 @@
  *
  * Lane = row of weights. PN_TILE_COLUMNS integer sums and as many scaled sums stay in registers;
  * every step loads four inputs of 16 rows and multiplies them by four inputs of one activation
- * row, broadcast. Made for four shapes of formats (integer scales per 32 or 16 with or without
- * minimums, float scales with or without minimums) and for widths of 4, 8 and 12 columns. The
+ * row, broadcast. Made for the shapes of formats (integer scales per 32 or 16, float scales; with
+ * minimums, without, and with wide codes) and for widths of 4, 8 and 12 columns. The
  * float sums follow the rule in matmul_tile.h. */
 #include "cpu/isa/matmul_tile.h"
 
-/* Runs of steps k .. k + n_steps - 1 for columns first .. first + n - 1. */
-PN_INLINE void dot_columns(pn_vi *dots, const pn_tile *t, const pn_act_panel *p, int k, int n_steps,
-                           int first, const int n, bool is_signed) {
-    for (int step = 0; step < n_steps; step++) {
-        const pn_vi codes = pn_vi_load(t->codes[k + step]);
-        PN_UNROLL
-        for (int c = 0; c < n; c++)
-            dots[c] =
-                pn_vi_tile_dot(dots[c], codes, pn_vi_load_4(p->q[k + step][first + c]), is_signed);
-    }
+/* The steps under sub-scale `sub` for columns first, first + 1 ... */
+PN_INLINE pn_tile_steps steps_of(const pn_tile *t, const pn_act_panel *p, int sub,
+                                 const pn_tile_kind kind, int first) {
+    const int n_steps = kind.sub_weights / 4, k = sub * n_steps;
+    return (pn_tile_steps){.codes = t->codes[k],
+                           .acts = p->q[k][first],
+                           .act_bytes = sizeof p->q[k],
+                           .n_steps = n_steps,
+                           .is_signed = !kind.has_minimum,
+                           .is_wide = kind.is_wide};
 }
 
 PN_INLINE void add_group_256(const pn_tile *t, const pn_act_panel *p, float *c_out,
                              const pn_tile_kind kind, int first, const int n) {
-    pn_vi sums[PN_TILE_COLUMNS], dots[PN_TILE_COLUMNS];
-    const int n_subs = 256 / kind.sub_weights, n_steps = kind.sub_weights / 4;
+    pn_vi sums[PN_TILE_COLUMNS];
+    const int n_subs = 256 / kind.sub_weights;
     PN_UNROLL
     for (int c = 0; c < n; c++) sums[c] = pn_vi_zero();
-    for (int sub = 0; sub < n_subs; sub++) {
-        const pn_vi bias = pn_vi_load(t->bias[sub]);
-        PN_UNROLL
-        for (int c = 0; c < n; c++) dots[c] = bias;
-        dot_columns(dots, t, p, sub * n_steps, n_steps, first, n, !kind.has_minimum);
-        const pn_vi scale = pn_vi_load(t->scale[sub]);
-        PN_UNROLL
-        for (int c = 0; c < n; c++) sums[c] = pn_vi_add32(sums[c], pn_vi_mul32(dots[c], scale));
-    }
+    for (int sub = 0; sub < n_subs; sub++)
+        pn_vi_tile_run_scaled(sums, n, steps_of(t, p, sub, kind, first), pn_vi_load(t->bias[sub]),
+                              pn_vi_load(t->scale[sub]));
     const pn_vf d = pn_vf_load(t->d), dmin = pn_vf_neg(pn_vf_load(t->dmin));
     PN_UNROLL
     for (int c = 0; c < n; c++) {
@@ -64,7 +58,7 @@ PN_INLINE void add_group_32(const pn_tile *t, const pn_act_panel *p, int n_block
         const pn_vi bias = pn_vi_load(t->bias[b]);
         PN_UNROLL
         for (int c = 0; c < n; c++) dots[c] = bias;
-        dot_columns(dots, t, p, b * 8, 8, first, n, !kind.has_minimum);
+        pn_vi_tile_run(dots, n, steps_of(t, p, b, kind, first));
         const pn_vf d = pn_vf_load(t->d_32[b]);
         PN_UNROLL
         for (int c = 0; c < n; c++)
@@ -115,16 +109,22 @@ PN_INLINE void add_panel(const pn_tile *tile, const pn_act_panel *panel, int32_t
                      int32_t last_subs, int32_t n_columns, float *c) {                             \
         add_panel(tile, panel, n_groups, last_subs, n_columns, c, (pn_tile_kind){__VA_ARGS__});    \
     }
-PN_MICRO(add_256_sub_32, true, 32, false)
-PN_MICRO(add_256_sub_16, true, 16, false)
-PN_MICRO(add_256_sub_32_min, true, 32, true)
-PN_MICRO(add_256_sub_16_min, true, 16, true)
-PN_MICRO(add_32, false, 32, false)
-PN_MICRO(add_32_min, false, 32, true)
+/* is_256, sub_weights, has_minimum, is_wide */
+PN_MICRO(add_256_sub_32_wide, true, 32, false, true)
+PN_MICRO(add_256_sub_32, true, 32, false, false)
+PN_MICRO(add_256_sub_16_wide, true, 16, false, true)
+PN_MICRO(add_256_sub_16, true, 16, false, false)
+PN_MICRO(add_256_sub_32_min, true, 32, true, false)
+PN_MICRO(add_256_sub_16_min, true, 16, true, false)
+PN_MICRO(add_32_wide, false, 32, false, true)
+PN_MICRO(add_32, false, 32, false, false)
+PN_MICRO(add_32_min, false, 32, true, false)
 #undef PN_MICRO
 
 pn_tile_kernel *PN_ISA_FN(pn_tile_kernel_of)(pn_tile_kind kind) {
-    if (!kind.is_256) return kind.has_minimum ? add_32_min : add_32;
-    if (kind.sub_weights == 16) return kind.has_minimum ? add_256_sub_16_min : add_256_sub_16;
-    return kind.has_minimum ? add_256_sub_32_min : add_256_sub_32;
+    const bool is_16 = kind.sub_weights == 16;
+    if (!kind.is_256) return kind.has_minimum ? add_32_min : kind.is_wide ? add_32_wide : add_32;
+    if (kind.has_minimum) return is_16 ? add_256_sub_16_min : add_256_sub_32_min;
+    if (kind.is_wide) return is_16 ? add_256_sub_16_wide : add_256_sub_32_wide;
+    return is_16 ? add_256_sub_16 : add_256_sub_32;
 }

@@ -21,10 +21,10 @@
 
 /* One group of 16 rows; lane = row everywhere. */
 typedef struct pn_tile {
-    int8_t codes[64][16][4]; /* code - offset */
+    int8_t codes[64][16][4]; /* code - offset: -32..32, or wide */
     int32_t bias[16][16];    /* [sub][row]: where an integer sum starts, to undo PN_PANEL_BIAS */
     union {
-        int32_t scale[16][16]; /* blocks of 256: [sub][row] */
+        int32_t scale[16][16]; /* blocks of 256: [sub][row], made by pn_vi_tile_scale */
         float d_32[8][16];     /* blocks of 32 */
     };
     union {
@@ -39,6 +39,7 @@ typedef struct pn_tile_kind {
     bool is_256;
     int32_t sub_weights;
     bool has_minimum;
+    bool is_wide;
 } pn_tile_kind;
 
 /* c [12 columns][16 rows] += tile * panel over n_groups groups; n_columns of the panel (1..12)

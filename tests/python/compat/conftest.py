@@ -1,0 +1,1 @@
+"""The tests of what llama-cpp-python's programs find in puna."""

@@ -1,4 +1,4 @@
-/* backend.h: what a device must do to run plans: five functions. The CPU is the first (src/cpu).
+/* backend.h: what a device must do to run plans. The CPU is the first (src/cpu).
  *
  * A device owns the workspace, its scratch memory and the KV pages; which page belongs to whom
  * is decided by the engine (src/run), which hands page numbers in with each batch. */
@@ -26,22 +26,29 @@ typedef struct pn_device_memory {
     uint64_t activations_bytes, logits_bytes, scratch_bytes;
 } pn_device_memory;
 
-/* The logits [n_vocab] of batch row logit_rows[index], valid during the call. Called in
- * ascending order on the thread that called run. */
-typedef void (*pn_logits_fn)(void *user, int32_t index, const float *logits);
+/* Values of one batch row, valid during the call: logits [n_vocab], or the hidden state [n_embd]
+ * that the LOGITS operation reads. */
+typedef void (*pn_row_fn)(void *user, int32_t row, const float *values);
 
-/* Rows of one sequence are consecutive and in position order. */
+/* Rows of one sequence are consecutive and in position order. All that is handed out comes in
+ * ascending order of rows, on the thread that called run, hidden states before logits. */
 typedef struct pn_batch {
     int32_t n_rows;
     const int32_t *tokens;       /* [n_rows] */
     const int32_t *positions;    /* [n_rows] */
     const int32_t *seqs;         /* [n_rows] index into pages */
     const int32_t *const *pages; /* pages[seq][position / PN_PAGE_POSITIONS] */
+    int32_t n_outputs;
+    const int32_t *output_rows; /* [n_outputs] the rows that SELECT keeps, ascending */
+    int32_t n_hidden;
+    const int32_t *hidden_outputs; /* [n_hidden] indices into output_rows, ascending */
+    pn_row_fn on_hidden;           /* not NULL when n_hidden > 0 */
     int32_t n_logits;
-    const int32_t *logit_rows; /* [n_logits], ascending */
-    pn_logits_fn on_logits;    /* not NULL when n_logits > 0 */
-    void *user;                /* handed to on_logits and progress */
-    const atomic_bool *cancel; /* looked at between operations */
+    const int32_t *logit_outputs; /* [n_logits] indices into output_rows, ascending; no other row
+                                     costs a product with the vocabulary */
+    pn_row_fn on_logits;          /* not NULL when n_logits > 0 */
+    void *user;                   /* handed to on_hidden, on_logits and progress */
+    const atomic_bool *cancel;    /* looked at between operations */
     bool (*progress)(void *user,
                      double fraction); /* share of this batch done; false cancels; may be NULL */
 } pn_batch;

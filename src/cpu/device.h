@@ -51,7 +51,7 @@ struct pn_device {
 typedef struct pn_walk {
     pn_device *dev;
     int32_t thread, n_threads;
-    int32_t n_rows; /* of the values now: the batch's rows, after SELECT the rows with logits */
+    int32_t n_rows; /* of the values now: the batch's rows, after SELECT its outputs */
 } pn_walk;
 
 static inline float *pn_cpu_value(const pn_device *dev, pn_value v) {

@@ -54,17 +54,27 @@ static void linear(const pn_walk *walk, const pn_op *op) {
                   op->n_weights);
 }
 
+static void hand_out_hidden(const pn_walk *walk, const pn_op *op) {
+    const pn_batch *b = walk->dev->batch;
+    const size_t n = (size_t)pn_cpu_width(walk->dev, op->in[0]);
+    for (int32_t i = 0; i < b->n_hidden; i++)
+        b->on_hidden(b->user, b->output_rows[b->hidden_outputs[i]],
+                     pn_cpu_value(walk->dev, op->in[0]) + (size_t)b->hidden_outputs[i] * n);
+}
+
 /* Logits leave the device block by block, so that memory does not grow with the number of rows
  * wanted. */
 static void logits(const pn_walk *walk, const pn_op *op) {
     const pn_device *dev = walk->dev;
+    const pn_batch *b = dev->batch;
     const int32_t n_vocab = dev->plan->n_vocab, n_in = pn_cpu_width(dev, op->in[0]);
-    for (int32_t at = 0; at < walk->n_rows; at += dev->config.n_logits) {
-        const int32_t left = walk->n_rows - at,
+    if (walk->thread == 0) hand_out_hidden(walk, op);
+    for (int32_t at = 0; at < b->n_logits; at += dev->config.n_logits) {
+        const int32_t left = b->n_logits - at,
                       n = left < dev->config.n_logits ? left : dev->config.n_logits;
-        const float *x = pn_cpu_value(dev, op->in[0]) + (size_t)at * (size_t)n_in;
+        const int32_t *outputs = b->logit_outputs + at;
         const pn_matmul mm = {op->w[0], 0, NULL, dev->logits, (size_t)n_vocab};
-        pn_cpu_matmul(walk, x, (size_t)n_in, NULL, n, n_in, &mm, 1);
+        pn_cpu_matmul(walk, pn_cpu_value(dev, op->in[0]), (size_t)n_in, outputs, n, n_in, &mm, 1);
         if (op->scale != 1.0f || op->softcap > 0.0f) {
             for (int32_t u; (u = claim(walk, n)) >= 0;)
                 dev->kernels->scale_softcap(dev->logits + (size_t)u * (size_t)n_vocab, n_vocab,
@@ -73,8 +83,8 @@ static void logits(const pn_walk *walk, const pn_op *op) {
         }
         if (walk->thread == 0)
             for (int32_t i = 0; i < n; i++)
-                dev->batch->on_logits(dev->batch->user, at + i,
-                                      dev->logits + (size_t)i * (size_t)n_vocab);
+                b->on_logits(b->user, b->output_rows[outputs[i]],
+                             dev->logits + (size_t)i * (size_t)n_vocab);
         barrier(walk);
     }
 }
@@ -164,9 +174,7 @@ static void row_op(const pn_device *dev, const pn_op *op, int32_t row) {
         k->add(pn_cpu_value(dev, op->in[0]) + at, pn_cpu_value(dev, op->in[1]) + at,
                pn_cpu_value(dev, op->out[0]) + at, n);
         break;
-    default:
-        store_row(dev, op, row);
-        break;
+    default: store_row(dev, op, row); break;
     }
 }
 
@@ -180,12 +188,12 @@ static void row_ops(const pn_walk *walk, int32_t first, int32_t end) {
 
 static void select_rows(pn_walk *walk, const pn_op *op) {
     const pn_device *dev = walk->dev;
+    const pn_batch *b = dev->batch;
     const size_t n = (size_t)pn_cpu_width(dev, op->in[0]);
-    for (int32_t i; (i = claim(walk, dev->batch->n_logits)) >= 0;)
+    for (int32_t i; (i = claim(walk, b->n_outputs)) >= 0;)
         memcpy(pn_cpu_value(dev, op->out[0]) + (size_t)i * n,
-               pn_cpu_value(dev, op->in[0]) + (size_t)dev->batch->logit_rows[i] * n,
-               n * sizeof(float));
-    walk->n_rows = dev->batch->n_logits;
+               pn_cpu_value(dev, op->in[0]) + (size_t)b->output_rows[i] * n, n * sizeof(float));
+    walk->n_rows = b->n_outputs;
     barrier(walk);
 }
 
@@ -217,29 +225,18 @@ static int32_t step(pn_walk *walk, int32_t i) {
         return end;
     }
     switch (op->kind) {
-    case PN_OP_LINEAR:
-        linear(walk, op);
-        break;
-    case PN_OP_ATTENTION:
-        attention(walk, op);
-        break;
+    case PN_OP_LINEAR: linear(walk, op); break;
+    case PN_OP_ATTENTION: attention(walk, op); break;
     case PN_OP_GLU: {
         const size_t n = (size_t)walk->n_rows * (size_t)pn_cpu_width(walk->dev, op->in[0]);
         pn_cpu_glu(walk, op->act, pn_cpu_value(walk->dev, op->in[0]),
                    pn_cpu_value(walk->dev, op->in[1]), pn_cpu_value(walk->dev, op->out[0]), n);
         break;
     }
-    case PN_OP_MOE:
-        pn_cpu_moe(walk, op);
-        break;
-    case PN_OP_SELECT:
-        select_rows(walk, op);
-        break;
-    case PN_OP_LOGITS:
-        logits(walk, op);
-        break;
-    default:
-        break;
+    case PN_OP_MOE: pn_cpu_moe(walk, op); break;
+    case PN_OP_SELECT: select_rows(walk, op); break;
+    case PN_OP_LOGITS: logits(walk, op); break;
+    default: break;
     }
     return i + 1;
 }
@@ -252,7 +249,7 @@ void pn_cpu_walk(void *device, int32_t thread, int32_t n_threads) {
     barrier(&walk);
     int32_t layer = -1, turn = 0;
     for (int32_t i = 0; i < plan->n_ops;) {
-        if (plan->ops[i].kind == PN_OP_SELECT && walk.dev->batch->n_logits == 0) break;
+        if (plan->ops[i].kind == PN_OP_SELECT && walk.dev->batch->n_outputs == 0) break;
         if (plan->ops[i].layer != layer) {
             layer = plan->ops[i].layer;
             if (stopped(&walk, i, turn++)) break;

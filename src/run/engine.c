@@ -21,6 +21,19 @@ static void deal_lists(puna_engine *e) {
     }
 }
 
+static bool take_rows(puna_engine *e) {
+    const size_t n = (size_t)e->n_batch;
+    int32_t *block = pn_calloc(n, PN_ROW_BYTES);
+    if (!block) return false;
+    e->rows = (pn_rows){.tokens = block,
+                        .positions = block + n,
+                        .seqs = block + 2 * n,
+                        .outputs = block + 3 * n,
+                        .hidden = block + 4 * n,
+                        .logits = block + 5 * n};
+    return true;
+}
+
 static puna_status take_lists(puna_engine *e, puna_error *err) {
     const size_t n_seq = (size_t)e->n_seq;
     e->seqs = pn_calloc(n_seq, sizeof *e->seqs);
@@ -28,10 +41,9 @@ static puna_status take_lists(puna_engine *e, puna_error *err) {
     e->page_lists = pn_calloc(n_seq * (size_t)e->pages_per_seq, sizeof(int32_t));
     e->logits = pn_calloc(n_seq * (size_t)e->plan->n_vocab, sizeof(float));
     e->edited = pn_calloc((size_t)e->plan->n_vocab, sizeof(float));
-    e->rows = pn_calloc((size_t)e->n_batch * 4, sizeof(int32_t));
     e->page_tables = pn_calloc(n_seq, sizeof *e->page_tables);
-    if (!e->seqs || !e->token_lists || !e->page_lists || !e->logits || !e->edited || !e->rows ||
-        !e->page_tables)
+    if (!e->seqs || !e->token_lists || !e->page_lists || !e->logits || !e->edited ||
+        !e->page_tables || !take_rows(e))
         return pn_fail_nomem(err, (size_t)e->memory.other_bytes, "the sequences");
     deal_lists(e);
     return PUNA_OK;
@@ -97,7 +109,7 @@ void puna_engine_free(puna_engine *e) {
     pn_free(e->page_lists);
     pn_free(e->logits);
     pn_free(e->edited);
-    pn_free(e->rows);
+    pn_free(e->rows.tokens);
     pn_free(e->page_tables);
     puna_model_free(e->model);
     pn_free(e);

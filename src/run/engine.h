@@ -8,6 +8,7 @@
 #include "backend/backend.h"
 #include "run/model.h"
 #include "run/pages.h"
+#include "run/pool.h"
 #include "run/sampler.h"
 #include "run/seq_text.h"
 
@@ -16,6 +17,7 @@ typedef struct pn_seq_setup {
     puna_seq_options options; /* its lists belong to the caller and are not used after opening */
     pn_sampler *sampler;
     pn_seq_text text;
+    pn_pool pool;
     puna_token_logprob *top; /* [tokens a step brings][n_logprobs] */
 } pn_seq_setup;
 
@@ -41,6 +43,13 @@ struct puna_seq {
     int32_t n_rows; /* of the step under way */
 };
 
+/* The lists of a batch, each [n_batch], in one block that begins with tokens. */
+typedef struct pn_rows {
+    int32_t *tokens, *positions, *seqs;
+    int32_t *outputs, *hidden, *logits;
+} pn_rows;
+#define PN_ROW_BYTES (sizeof(pn_rows) / sizeof(int32_t *) * sizeof(int32_t))
+
 struct puna_engine {
     puna_model *model;
     const pn_plan *plan;
@@ -59,7 +68,7 @@ struct puna_engine {
     atomic_bool cancel;
 
     /* the batch under construction */
-    int32_t *rows;               /* tokens, positions, seqs, logit_rows: 4 lists of [n_batch] */
+    pn_rows rows;
     const int32_t **page_tables; /* [n_seq] */
     pn_batch batch;
     int32_t n_prefill, n_prefill_done; /* fed tokens of all active sequences, for progress */
@@ -71,6 +80,11 @@ puna_status pn_engine_memory(const puna_model *model, const puna_engine_options 
                              puna_memory_plan *plan, pn_device_config *config, puna_error *err);
 /* Bytes of one open sequence with default options, beside its lists and logits. */
 size_t pn_seq_bytes(const puna_model *model);
+
+/* True when it computes hidden states in place of a completion. */
+static inline bool pn_seq_embeds(const puna_seq *seq) {
+    return seq->setup.options.on_hidden || seq->setup.pool.kind != PUNA_POOLING_OFF;
+}
 
 /* Forgets what is computed from position n on and gives its pages back. */
 void pn_seq_forget(puna_seq *seq, int32_t n);

@@ -56,8 +56,8 @@ static void measure(const puna_model *model, const puna_engine_options *o, int32
     plan->scratch_bytes = m.scratch_bytes;
     const uint64_t seq_bytes =
         (uint64_t)n_ctx * 4 + (uint64_t)pages_per_seq * 4 + pn_seq_bytes(model);
-    plan->other_bytes = n_seq * seq_bytes + (uint64_t)config->n_pages * 8 + (uint64_t)n_batch * 16 +
-                        sizeof(puna_engine);
+    plan->other_bytes = n_seq * seq_bytes + (uint64_t)config->n_pages * 8 +
+                        (uint64_t)n_batch * PN_ROW_BYTES + sizeof(puna_engine);
     plan->total_bytes = plan->kv_bytes + plan->activations_bytes + plan->logits_bytes +
                         plan->scratch_bytes + plan->other_bytes;
 }

@@ -16,6 +16,7 @@ void puna_seq_options_init(puna_seq_options *options) {
 static void close_setup(pn_seq_setup *setup) {
     pn_sampler_free(setup->sampler);
     pn_seq_text_close(&setup->text);
+    pn_pool_close(&setup->pool);
     pn_free(setup->top);
     *setup = (pn_seq_setup){0};
 }
@@ -36,6 +37,7 @@ static puna_status fill_setup(const puna_engine *e, const puna_seq_options *o, p
     const pn_vocab *vocab = e->model->vocab;
     PN_TRY(pn_sampler_open(&o->sampler, vocab, e->n_ctx, &setup->sampler, err));
     PN_TRY(pn_seq_text_open(&setup->text, vocab, o->stops, o->n_stops, 1, err));
+    PN_TRY(pn_pool_open(&setup->pool, o->pooling, e->plan->n_embd, err));
     return take_top(o->sampler.n_logprobs, &setup->top, err);
 }
 
@@ -53,6 +55,7 @@ static puna_status open_setup(const puna_engine *e, const puna_seq_options *opti
 static puna_status copy_parts(const pn_seq_setup *from, pn_seq_setup *setup, puna_error *err) {
     PN_TRY(pn_sampler_copy(from->sampler, &setup->sampler, err));
     PN_TRY(pn_seq_text_copy(&from->text, &setup->text, err));
+    PN_TRY(pn_pool_open(&setup->pool, from->pool.kind, from->pool.n_embd, err));
     return take_top(from->options.sampler.n_logprobs, &setup->top, err);
 }
 
@@ -169,6 +172,10 @@ puna_status puna_seq_set_sampler(puna_seq *seq, const puna_sampler_params *param
 
 const float *puna_seq_logits(const puna_seq *seq) {
     return seq->has_logits ? seq->logits : NULL;
+}
+
+const float *puna_seq_embedding(const puna_seq *seq) {
+    return seq->setup.pool.is_ready ? seq->setup.pool.vector : NULL;
 }
 
 puna_status puna_seq_sample(puna_seq *seq, int32_t *token, puna_error *err) {

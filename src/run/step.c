@@ -14,28 +14,39 @@ static int32_t n_pending(const puna_seq *s) {
     return s->n_tokens - s->n_computed;
 }
 
-/* Adds the next n rows of a sequence to the batch; logits where they are wanted. */
+static bool wants_logits(const puna_seq *s, int32_t position) {
+    if (s->setup.options.on_logits) return true;
+    return !pn_seq_embeds(s) && position == s->n_tokens - 1;
+}
+
+static bool wants_hidden(const puna_seq *s, int32_t position) {
+    return s->setup.options.on_hidden || pn_pool_wants(&s->setup.pool, position, s->n_tokens);
+}
+
+/* Adds the next n rows of a sequence to the batch. */
 static void add_rows(puna_engine *e, puna_seq *s, int32_t n) {
     pn_batch *b = &e->batch;
-    int32_t *tokens = e->rows, *positions = tokens + e->n_batch, *seqs = positions + e->n_batch;
-    int32_t *logit_rows = seqs + e->n_batch;
     for (int32_t i = 0; i < n; i++) {
         const int32_t position = s->n_computed + i, row = b->n_rows++;
-        tokens[row] = s->tokens[position];
-        positions[row] = position;
-        seqs[row] = s->slot;
-        if (s->setup.options.on_logits || position == s->n_tokens - 1)
-            logit_rows[b->n_logits++] = row;
+        const bool hidden = wants_hidden(s, position), logits = wants_logits(s, position);
+        e->rows.tokens[row] = s->tokens[position];
+        e->rows.positions[row] = position;
+        e->rows.seqs[row] = s->slot;
+        if (hidden) e->rows.hidden[b->n_hidden++] = b->n_outputs;
+        if (logits) e->rows.logits[b->n_logits++] = b->n_outputs;
+        if (hidden || logits) e->rows.outputs[b->n_outputs++] = row;
         if (position < s->n_fed) e->n_prefill_rows++;
     }
     s->n_rows = n;
 }
 
 static puna_status choose_rows(puna_engine *e, puna_error *err) {
-    e->batch = (pn_batch){.tokens = e->rows,
-                          .positions = e->rows + e->n_batch,
-                          .seqs = e->rows + 2 * e->n_batch,
-                          .logit_rows = e->rows + 3 * e->n_batch,
+    e->batch = (pn_batch){.tokens = e->rows.tokens,
+                          .positions = e->rows.positions,
+                          .seqs = e->rows.seqs,
+                          .output_rows = e->rows.outputs,
+                          .hidden_outputs = e->rows.hidden,
+                          .logit_outputs = e->rows.logits,
                           .pages = (const int32_t *const *)e->page_tables};
     e->n_prefill = e->n_prefill_done = e->n_prefill_rows = 0;
     for (int32_t i = 0; i < e->n_seq; i++) {
@@ -62,9 +73,18 @@ static puna_status choose_rows(puna_engine *e, puna_error *err) {
     return PUNA_OK;
 }
 
-static void take_logits(void *user, int32_t index, const float *logits) {
+static void take_hidden(void *user, int32_t row, const float *hidden) {
     puna_engine *e = user;
-    const int32_t row = e->batch.logit_rows[index], position = e->batch.positions[row];
+    const int32_t position = e->batch.positions[row];
+    puna_seq *s = &e->seqs[e->batch.seqs[row]];
+    const puna_seq_options *o = &s->setup.options;
+    if (o->on_hidden) o->on_hidden(o->on_hidden_user, position, hidden, e->plan->n_embd);
+    pn_pool_take(&s->setup.pool, position, s->n_tokens, hidden);
+}
+
+static void take_logits(void *user, int32_t row, const float *logits) {
+    puna_engine *e = user;
+    const int32_t position = e->batch.positions[row];
     puna_seq *s = &e->seqs[e->batch.seqs[row]];
     const puna_seq_options *o = &s->setup.options;
     if (o->on_logits) o->on_logits(o->on_logits_user, position, logits, e->plan->n_vocab);
@@ -79,6 +99,7 @@ static bool report_progress(void *user, double fraction) {
 }
 
 static puna_status compute(puna_engine *e, puna_error *err) {
+    e->batch.on_hidden = take_hidden;
     e->batch.on_logits = take_logits;
     e->batch.user = e;
     e->batch.cancel = &e->cancel;
@@ -94,7 +115,7 @@ static puna_status compute(puna_engine *e, puna_error *err) {
         else
             s->stats.decode_s += seconds;
         s->n_computed += s->n_rows;
-        s->has_logits = n_pending(s) == 0;
+        s->has_logits = n_pending(s) == 0 && wants_logits(s, s->n_tokens - 1);
     }
     if (e->options.progress && e->n_prefill > 1 &&
         e->n_prefill_done + e->n_prefill_rows == e->n_prefill)
@@ -115,7 +136,7 @@ puna_status puna_engine_step(puna_engine *engine, puna_event *events, int32_t ma
     if (status == PUNA_E_CANCELLED) atomic_store(&engine->cancel, false);
     if (status != PUNA_OK) return status;
     for (int32_t i = 0; i < engine->n_seq && *n_events + 2 <= max_events; i++)
-        if (engine->seqs[i].active && engine->seqs[i].has_logits)
+        if (engine->seqs[i].active && n_pending(&engine->seqs[i]) == 0)
             *n_events += pn_seq_advance(&engine->seqs[i], events + *n_events);
     return PUNA_OK;
 }

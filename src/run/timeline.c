@@ -49,10 +49,18 @@ static puna_status check_tokens(const puna_seq *seq, const int32_t *tokens, int3
     return PUNA_OK;
 }
 
+/* How many tokens at the beginning are computed already. */
+static int32_t common(const puna_seq *seq, const int32_t *tokens, int32_t n) {
+    int32_t same = 0;
+    while (same < n && same < seq->n_computed && tokens[same] == seq->tokens[same]) same++;
+    return same;
+}
+
 puna_status puna_seq_feed(puna_seq *seq, const int32_t *tokens, int32_t n_tokens, puna_error *err) {
     PN_TRY(check_tokens(seq, tokens, n_tokens, err));
+    const bool embeds = pn_seq_embeds(seq);
     int32_t same = 0;
-    while (same < n_tokens && same < seq->n_computed && tokens[same] == seq->tokens[same]) same++;
+    if (!embeds) same = common(seq, tokens, n_tokens);
     const bool whole = same == n_tokens && n_tokens == seq->n_tokens && seq->has_logits;
     if (!whole) {
         /* the last token is computed again when its logits are not at hand */
@@ -62,8 +70,11 @@ puna_status puna_seq_feed(puna_seq *seq, const int32_t *tokens, int32_t n_tokens
     pn_seq_forget(seq, same);
     memmove(seq->tokens, tokens, (size_t)n_tokens * sizeof *tokens);
     seq->n_tokens = seq->n_fed = n_tokens;
-    seq->n_left = seq->setup.options.max_tokens < 0 ? -1 : seq->setup.options.max_tokens;
+    seq->n_left = embeds                              ? 0
+                  : seq->setup.options.max_tokens < 0 ? -1
+                                                      : seq->setup.options.max_tokens;
     pn_sampler_restart(seq->setup.sampler);
+    pn_pool_restart(&seq->setup.pool);
     pn_seq_text_restart(&seq->setup.text);
     seq->stats = (puna_seq_stats){.size = sizeof seq->stats, .n_fed = n_tokens, .n_reused = same};
     seq->active = true;

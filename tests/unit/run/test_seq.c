@@ -301,6 +301,7 @@ static puna_status settings_life(puna_engine *e, puna_error *err) {
     puna_seq *s = NULL, *fork = NULL;
     o.stops = stops;
     o.n_stops = 2;
+    o.pooling = PUNA_POOLING_MEAN;
     puna_status status = puna_seq_open(e, &o, &s, err);
     if (status == PUNA_OK) status = puna_seq_configure(s, &o, err);
     if (status == PUNA_OK) status = puna_seq_set_sampler(s, &o.sampler, err);

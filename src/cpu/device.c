@@ -160,4 +160,13 @@ static void cpu_copy_page(pn_device *dev, int32_t from, int32_t to) {
     }
 }
 
-const pn_backend pn_backend_cpu = {"cpu", cpu_memory, cpu_open, cpu_close, cpu_run, cpu_copy_page};
+const pn_backend pn_backend_cpu = {
+    .name = "cpu",
+    .memory = cpu_memory,
+    .open = cpu_open,
+    .close = cpu_close,
+    .run = cpu_run,
+    .copy_page = cpu_copy_page,
+    .read_page = pn_cpu_read_page,
+    .write_page = pn_cpu_write_page,
+};

@@ -1,7 +1,7 @@
 /* device.h: what the files of the CPU backend share: the device and the walk of one batch.
  *
  * device.c owns memory and the entry points, exec.c computes the operations, moe.c the mixture of
- * experts, rope.c the rotation tables. */
+ * experts, rope.c the rotation tables, kv_rows.c what is saved of the KV pages. */
 #ifndef PN_CPU_DEVICE_H
 #define PN_CPU_DEVICE_H
 
@@ -80,6 +80,10 @@ static inline float *pn_cpu_rope_at(const pn_device *dev, int32_t rope, int32_t 
     return dev->rope +
            ((size_t)rope * (size_t)dev->config.n_batch + (size_t)row) * (size_t)dev->max_rot;
 }
+
+/* read_page and write_page of the backend. */
+void pn_cpu_read_page(pn_device *dev, int32_t page, int32_t n_positions, void *rows);
+void pn_cpu_write_page(pn_device *dev, int32_t page, int32_t n_positions, const void *rows);
 
 /* Walks the whole plan; called on every thread of the team. */
 void pn_cpu_walk(void *device, int32_t thread, int32_t n_threads);

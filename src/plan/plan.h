@@ -163,6 +163,9 @@ puna_status pn_plan_finish(pn_plan *plan, puna_error *err);
 /* The plan as text (puna explain). */
 puna_status pn_plan_print(const pn_plan *plan, pn_buf *out, puna_error *err);
 const char *pn_op_name(pn_op_kind kind);
+/* A number for what the plan computes: the same for the same operations and weights, in every
+ * process; what it looks at is said in fingerprint.c. */
+uint64_t pn_plan_fingerprint(const pn_plan *plan);
 /* True when a row of the result needs no other row (BY_ROW in ops.def). Operations like that which
  * follow one another form a group that a backend may run row by row, on any number of threads: no
  * two values that any of them touches share memory. */

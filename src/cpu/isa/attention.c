@@ -190,12 +190,12 @@ static void init_queries(query_block *qb, const pn_attn_job *job, const cut *c, 
  * ---------------------------------------------------------------------------------------------- */
 
 /* Few queries read float16 where it lies; many share one conversion per block of 64 by 64. */
-static bool reads_in_place(const kv_view *kv, span queries) {
+static bool reads_in_place(const pn_kv_view *kv, span queries) {
     if (kv->type == PUNA_KV_F32) return true;
     return kv->type == PUNA_KV_F16 && queries.end - queries.begin <= 2 * TILE_ROWS;
 }
 
-static void score_page(query_block *qb, const kv_view *kv, span queries) {
+static void score_page(query_block *qb, const pn_kv_view *kv, span queries) {
     const bool in_place = reads_in_place(kv, queries);
     memset(qb->scores[queries.begin], 0,
            (size_t)(queries.end - queries.begin) * BLOCK * sizeof(float));
@@ -303,8 +303,8 @@ static void add_values(query_block *qb, const tile_matrix *values, const span *s
 }
 
 /* ahead: the keys of the next page. */
-static void add_page(query_block *qb, const kv_view *kv, const unsigned char *ahead, span queries,
-                     const span *spans) {
+static void add_page(query_block *qb, const pn_kv_view *kv, const unsigned char *ahead,
+                     span queries, const span *spans) {
     const bool in_place = reads_in_place(kv, queries) && kv->head_dim % PN_LANES == 0;
     const int32_t step = in_place ? kv->head_dim : BLOCK;
     const int32_t last = queries.end - 1;
@@ -329,8 +329,8 @@ static void attend_page(query_block *qb, int32_t page_index) {
     const pn_batch *batch = qb->job->batch;
     const int32_t *pages = batch->pages[batch->seqs[qb->first_row]];
     const bool is_last = batch->positions[qb->first_row + qb->n_rows - 1] < base + BLOCK;
-    const kv_view kv = kv_view_of(qb->job, pages[page_index], qb->head_kv);
-    const kv_view next =
+    const pn_kv_view kv = kv_view_of(qb->job, pages[page_index], qb->head_kv);
+    const pn_kv_view next =
         kv_view_of(qb->job, pages[is_last ? page_index : page_index + 1], qb->head_kv);
     score_page(qb, &kv, queries);
     span spans[MAX_QUERIES];

@@ -1,4 +1,4 @@
-/* attention_kv.c: the size of a KV page and the storing of one position (layout in attention_kv.h).
+/* attention_kv.c: the size of a KV page and the storing of one position (layout in cpu/kv_layout.h).
  */
 #include "cpu/isa/attention_kv.h"
 
@@ -7,8 +7,9 @@
 enum { MAX_HEAD_DIM = 512 };
 
 size_t PN_ISA_FN(pn_kv_page_bytes)(const pn_attention *attn, puna_kv_type type) {
-    const size_t per_head = (size_t)attn->head_dim * BLOCK * kv_elem_bytes(type);
-    const size_t n_scales = type == PUNA_KV_Q8_0 ? (size_t)kv_n_groups(attn->head_dim) * BLOCK : 0;
+    const size_t per_head = (size_t)attn->head_dim * BLOCK * pn_kv_elem_bytes(type);
+    const size_t n_scales =
+        type == PUNA_KV_Q8_0 ? (size_t)pn_kv_n_groups(attn->head_dim) * BLOCK : 0;
     return 2 * (size_t)attn->n_head_kv * (per_head + n_scales * sizeof(float));
 }
 
@@ -37,11 +38,11 @@ static float to_q8(const float *x, int32_t n, int8_t *q) {
     return scale;
 }
 
-static void store_q8(const kv_view *kv, size_t slot, const float *k, const float *v) {
-    int8_t q[Q8_GROUP];
+static void store_q8(const pn_kv_view *kv, size_t slot, const float *k, const float *v) {
+    int8_t q[PN_KV_Q8_GROUP];
     for (int32_t g = 0; g < kv->n_groups; g++) {
-        const int32_t d0 = g * Q8_GROUP;
-        const int32_t n = kv->head_dim - d0 < Q8_GROUP ? kv->head_dim - d0 : Q8_GROUP;
+        const int32_t d0 = g * PN_KV_Q8_GROUP;
+        const int32_t n = kv->head_dim - d0 < PN_KV_Q8_GROUP ? kv->head_dim - d0 : PN_KV_Q8_GROUP;
         kv->key_scales[(size_t)g * BLOCK + slot] = to_q8(k + d0, n, q);
         for (int32_t i = 0; i < n; i++)
             ((int8_t *)kv->keys)[(size_t)(d0 + i) * BLOCK + slot] = q[i];
@@ -50,7 +51,7 @@ static void store_q8(const kv_view *kv, size_t slot, const float *k, const float
     }
 }
 
-static void store_f16(const kv_view *kv, size_t slot, const float *k, const float *v) {
+static void store_f16(const pn_kv_view *kv, size_t slot, const float *k, const float *v) {
     uint16_t half[MAX_HEAD_DIM];
     to_f16(k, kv->head_dim, half);
     uint16_t *keys = (uint16_t *)(void *)kv->keys;
@@ -60,7 +61,7 @@ static void store_f16(const kv_view *kv, size_t slot, const float *k, const floa
     for (int32_t d = 0; d < kv->head_dim; d++) values[d] = half[d];
 }
 
-static void store_f32(const kv_view *kv, size_t slot, const float *k, const float *v) {
+static void store_f32(const pn_kv_view *kv, size_t slot, const float *k, const float *v) {
     float *keys = (float *)(void *)kv->keys;
     for (int32_t d = 0; d < kv->head_dim; d++) keys[(size_t)d * BLOCK + slot] = k[d];
     float *values = (float *)(void *)kv->values + slot * (size_t)kv->head_dim;
@@ -70,7 +71,7 @@ static void store_f32(const kv_view *kv, size_t slot, const float *k, const floa
 void PN_ISA_FN(pn_kv_store)(const pn_attn_job *job, int32_t page, int32_t slot, const float *k,
                             const float *v) {
     for (int32_t head = 0; head < job->attn->n_head_kv; head++) {
-        const kv_view kv = kv_view_of(job, page, head);
+        const pn_kv_view kv = kv_view_of(job, page, head);
         const size_t at = (size_t)head * (size_t)job->attn->head_dim;
         switch (job->kv_type) {
         case PUNA_KV_F32: store_f32(&kv, (size_t)slot, k + at, v + at); break;

@@ -46,15 +46,26 @@ typedef struct row {
 
 #define OPTION(member) offsetof(options, member)
 #define ALL_COMMANDS   (~0u)
+#define WITH_MODEL     (ALL_COMMANDS & ~(unsigned)(CMD_PULL | CMD_LS | CMD_RM))
 #define WITH_ENGINE    (CMD_RUN | CMD_BENCH | CMD_EVAL | CMD_LOGITS)
 #define WITH_PROMPT    (CMD_RUN | CMD_LOGITS | CMD_TOKENIZE)
 #define WITH_JSON                                                                                  \
-    (CMD_RUN | CMD_SHOW | CMD_PLAN | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_TOKENIZE | CMD_RENDER)
+    (CMD_RUN | CMD_SHOW | CMD_PLAN | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_TOKENIZE | CMD_RENDER | \
+     CMD_PULL | CMD_LS | CMD_RM)
 #define BIG 2147483647.0
 
 static const row rows[] = {
-    {"input", "model", NULL, "m", TEXT, ALL_COMMANDS, OPTION(model), 0, 0, "FILE",
-     "the GGUF model (default: the one ./quickstart fetched)"},
+    {"input", "model", NULL, "m", TEXT, WITH_MODEL, OPTION(model),
+     0, 0, "FILE", "a GGUF file, or a model's name: 'puna help pull' (smollm2)"},
+    {NULL, "offline", NULL, NULL, FLAG, WITH_MODEL | CMD_PULL, OPTION(offline), 0, 0,
+     NULL, "never use the network; HF_HUB_OFFLINE=1 says the same"},
+    {NULL, "file", NULL, NULL, TEXT, CMD_PULL, OPTION(glob), 0, 0, "GLOB",
+     "the file of the repository that matches, such as '*q4_k_m.gguf', in place of QUANT"},
+    {NULL, "rev", "revision", NULL, TEXT, CMD_PULL, OPTION(revision), 0, 0, "REVISION",
+     "a branch, a tag or a commit (main)"},
+    {NULL, "local-dir", NULL, NULL, TEXT, CMD_PULL, OPTION(local_dir), 0, 0, "DIR",
+     "put plain files into DIR in place of the hub's cache"},
+    {NULL, "yes", NULL, "y", FLAG, CMD_RM, OPTION(yes), 0, 0, NULL, "remove without asking"},
     {NULL, "prompt", NULL, "p", TEXT, WITH_PROMPT, OPTION(prompt), 0, 0, "TEXT", "the prompt"},
     {NULL, "file", NULL, "f", TEXT, WITH_PROMPT | CMD_EVAL, OPTION(file), 0, 0, "FILE",
      "read the text from FILE; - is standard input"},
@@ -168,7 +179,7 @@ static const row rows[] = {
      "TYPE", "type of the KV cache: f16, f32 or q8_0; keys and values have the same (f16)"},
     {NULL, "cache-type-v", NULL, "ctv", CACHE_TYPE, WITH_ENGINE | CMD_PLAN, OPTION(kv_type_v), 0, 0,
      "TYPE", "the same option under its other name"},
-    {NULL, "no-mmap", NULL, NULL, FLAG, ALL_COMMANDS, OPTION(no_mmap), 0, 0, NULL,
+    {NULL, "no-mmap", NULL, NULL, FLAG, WITH_MODEL, OPTION(no_mmap), 0, 0, NULL,
      "read the weights into memory in place of mapping the file"},
     {NULL, "mlock", NULL, NULL, FLAG, WITH_ENGINE, OPTION(mlock), 0, 0, NULL,
      "keep the weights in RAM"},
@@ -339,6 +350,8 @@ static int read_environment(options *o) {
     for (int i = 0; i < N_ROWS; i++) {
         char name[64];
         int n = snprintf(name, sizeof name, "PUNA_%s", rows[i].name);
+        /* which file to fetch, and yes to a question, is said anew each time */
+        if (rows[i].at == OPTION(glob) || rows[i].at == OPTION(yes)) continue;
         if (!(rows[i].commands & o->command->bit) || rows[i].at == OPTION(help) ||
             n >= (int)sizeof name)
             continue;

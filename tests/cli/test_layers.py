@@ -21,6 +21,8 @@ def test_this_tree():
     ("src/text/a.c", '#include "simd/simd.h"', "text may not include simd"),
     ("src/base/a.c", '#include "nowhere.h"', "no such header"),
     ("cli/a.c", '#include "base/base.h"', "only puna.h"),
+    ("cli/a.c", '#include "hub/digest.h"', "only puna.h"),
+    ("hub/a.c", '#include "gguf/gguf.h"', "only puna.h"),
     ("src/cpu/a.c", "#include <immintrin.h>", "belongs into src/simd"),
     ("src/text/a.c", "#include <pcre2.h>", "one file"),
     ("src/other/a.c", "", "no place"),
@@ -31,7 +33,7 @@ def test_breach(tmp_path, path, line, words):
         folder = tmp_path / "src" / layer
         folder.mkdir(parents=True)
         (folder / (layer + ".h")).write_text("")
-    for folder in ["include", "cli", "server", "tests", "tools"]:
+    for folder in ["include", "cli", "server", "hub", "tests", "tools"]:
         (tmp_path / folder).mkdir()
     (tmp_path / "src/run/user.c").write_text('#include "text/text.h"\n#include <pcre2.h>\n#include <jansson.h>\n')
     assert check_layers.breaches(tmp_path) == []

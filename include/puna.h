@@ -367,9 +367,30 @@ PUNA_API const char *puna_grammar_text(const puna_grammar *grammar);
 /* What was made of a schema: lines "path: keyword: enforced | annotation", NUL-terminated; "" for a
  * grammar that came from GBNF. Lives as long as the grammar. */
 PUNA_API const char *puna_grammar_report(const puna_grammar *grammar);
-/* Whether the whole text derives from the grammar. */
+/* Whether the whole text derives from the grammar. Each character counts as a token for terminals
+ * such as !<[10]>. */
 PUNA_API puna_status puna_grammar_accepts(const puna_grammar *grammar, const char *text,
                                           size_t text_bytes, bool *accepted, puna_error *err);
+
+/* A piece of what is matched: text, or with text NULL the token with this id. A text that is the name
+ * of a token in the grammar, such as "<think>", counts as that token, too. */
+typedef struct puna_grammar_part {
+    const char *text;
+    size_t text_bytes;
+    int32_t token;
+} puna_grammar_part;
+
+typedef struct puna_grammar_match {
+    size_t size;
+    bool accepted;  /* the pieces, one after another, derive from the grammar */
+    bool is_prefix; /* a text of the grammar begins with them */
+    int32_t part;   /* when not is_prefix: no text of the grammar goes on with this byte of this */
+    size_t byte;    /* piece */
+} puna_grammar_match;
+/* match->size must be set. */
+PUNA_API puna_status puna_grammar_match_parts(const puna_grammar *grammar,
+                                              const puna_grammar_part *parts, int32_t n_parts,
+                                              puna_grammar_match *match, puna_error *err);
 
 /* ---- samplers -------------------------------------------------------------------------------- */
 

@@ -153,6 +153,7 @@ puna_model *puna_model_retain(puna_model *model) {
 void puna_model_free(puna_model *model) {
     if (!model || atomic_fetch_sub_explicit(&model->refs, 1, memory_order_acq_rel) > 1) return;
     pn_plan_free(&model->plan);
+    pn_token_trie_free(atomic_load(&model->trie));
     pn_vocab_free(model->vocab);
     pn_gguf_free(model->gguf);
     pn_free(model);

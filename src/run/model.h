@@ -8,6 +8,7 @@
 
 #include "arch/arch.h"
 #include "gguf/gguf.h"
+#include "grammar/token_trie.h"
 #include "plan/plan.h"
 #include "text/vocab.h"
 
@@ -22,7 +23,11 @@ struct puna_model {
     pn_plan plan;
     pn_hparams hparams;
     puna_model_info info;
+    _Atomic(pn_token_trie *) trie; /* NULL until a grammar wants it: pn_model_trie */
 };
+
+/* The vocabulary's token texts for grammars; lives as long as the model. Any thread. vocab_trie.c */
+puna_status pn_model_trie(puna_model *model, const pn_token_trie **trie, puna_error *err);
 
 /* Reads the tokenizer.ggml.* keys: types and counts are checked here, their contents by
  * pn_vocab_open. */

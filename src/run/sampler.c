@@ -129,6 +129,7 @@ puna_status pn_sampler_open(const puna_sampler_params *params, const pn_vocab *v
 
 void pn_sampler_free(pn_sampler *sampler) {
     if (!sampler) return;
+    pn_matching_close(&sampler->matching);
     pn_arena_free(&sampler->arena);
     pn_free(sampler);
 }
@@ -140,6 +141,7 @@ puna_status pn_sampler_copy(const pn_sampler *sampler, pn_sampler **copy, puna_e
     (*copy)->seed = sampler->seed;
     (*copy)->n_random = sampler->n_random;
     (*copy)->mu = sampler->mu;
+    pn_matching_copy(&sampler->matching, &(*copy)->matching);
     return PUNA_OK;
 }
 
@@ -178,10 +180,13 @@ static int32_t draw_mirostat(pn_sampler *s) {
 puna_status pn_sampler_draw(pn_sampler *s, const float *logits, const int32_t *history,
                             int32_t n_history, int32_t *token, puna_error *err) {
     pn_scores_load(s, logits);
+    const puna_status status = pn_grammar_apply(s, err);
+    if (status) return status;
     pn_penalties_apply(s, history, n_history);
     if (!(pn_scores_max(s) > -INFINITY))
         return pn_fail(err, PUNA_E_NUMERIC,
-                       "no token possible: every logit is NaN, -infinity or forbidden");
+                       "no token possible: every logit%s is NaN, -infinity or forbidden",
+                       s->matching.matcher ? " that the grammar allows" : "");
     if (is_greedy(s))
         *token = pn_scores_argmax(s);
     else if (s->params.mirostat)
@@ -189,18 +194,4 @@ puna_status pn_sampler_draw(pn_sampler *s, const float *logits, const int32_t *h
     else
         *token = draw_truncated(s);
     return PUNA_OK;
-}
-
-/* ---- the grammar
- * --------------------------------------------------------------------------------------- */
-
-puna_status pn_sampler_accept(pn_sampler *sampler, int32_t token, puna_error *err) {
-    (void)sampler;
-    (void)token;
-    (void)err;
-    return PUNA_OK;
-}
-
-void pn_sampler_restart(pn_sampler *sampler) {
-    (void)sampler;
 }

@@ -8,6 +8,7 @@
 #define PN_RUN_SAMPLER_H
 
 #include "base/error.h"
+#include "grammar/token_trie.h"
 #include "text/vocab.h"
 
 typedef struct pn_sampler pn_sampler;
@@ -20,7 +21,8 @@ void pn_sampler_free(pn_sampler *sampler);
 /* Bytes of an open sampler with the default parameters. Penalties take 4 more for each token of
  * the vocabulary; no top-k, or mirostat, up to 32. */
 size_t pn_sampler_bytes(int32_t n_vocab);
-/* A copy with the same random state. */
+/* A copy with the same random state, at the same place of its grammar. It is for the thread of the
+ * original. */
 puna_status pn_sampler_copy(const pn_sampler *sampler, pn_sampler **copy, puna_error *err);
 
 /* Draws a token. logits [n_vocab] are not changed. history: the sequence's tokens so far, prompt
@@ -28,6 +30,9 @@ puna_status pn_sampler_copy(const pn_sampler *sampler, pn_sampler **copy, puna_e
 puna_status pn_sampler_draw(pn_sampler *sampler, const float *logits, const int32_t *history,
                             int32_t n_history, int32_t *token, puna_error *err);
 
+/* Puts params.grammar, if any, into force: to be called once, before the first draw. trie: of the
+ * sampler's vocabulary; must outlive the sampler. */
+puna_status pn_sampler_constrain(pn_sampler *sampler, const pn_token_trie *trie, puna_error *err);
 /* Tells the sampler that `token` is now part of the timeline: its grammar goes on behind it. To be
  * called exactly once for each sampled token that is kept, in order, and for no other; a draw alone
  * changes nothing but the random state. Fails when the grammar cannot go on (PUNA_E_NUMERIC: it does

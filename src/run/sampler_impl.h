@@ -12,6 +12,7 @@
 #define PN_RUN_SAMPLER_IMPL_H
 
 #include "base/mem.h"
+#include "grammar/matcher.h"
 #include "run/sampler.h"
 
 enum {
@@ -39,6 +40,8 @@ struct pn_sampler {
     uint64_t seed;
     uint64_t n_random; /* random numbers used so far: the counter of the generator */
     double mu;         /* mirostat's running bound on surprise, in bits */
+
+    pn_matching matching; /* the text since the restart; matcher NULL: no grammar */
 
     int32_t *ended; /* tokens that end a generation, when they are not wanted */
     int32_t n_ended;
@@ -73,6 +76,8 @@ puna_status pn_sampler_params_read(const puna_sampler_params *params, int32_t n_
 
 /* Copies logits [n_vocab]: NaN becomes -infinity, +infinity the largest float. */
 void pn_scores_load(pn_sampler *sampler, const float *logits);
+/* Makes all tokens impossible but those of bits: token t is bit t % 64 of bits[t / 64]. */
+void pn_scores_keep(pn_sampler *sampler, const uint64_t *bits);
 /* Sets one score; a finite value too large for a float becomes the nearest one. */
 void pn_scores_set(pn_sampler *sampler, int32_t token, double value);
 /* -infinity when no token is possible. */
@@ -91,6 +96,12 @@ int32_t pn_scores_walk(const pn_sampler *sampler, double best, double scale, dou
 void pn_scores_select(pn_sampler *sampler, int32_t k, double floor);
 /* Sorts by the upper 32 bits, ascending, stable; the result lies in keys or in spare. */
 uint64_t *pn_keys_sort(uint64_t *keys, uint64_t *spare, int32_t n);
+
+/* ---- sampler_grammar.c
+ * ------------------------------------------------------------------------------- */
+
+/* Leaves what the grammar allows; fails when that is nothing. */
+puna_status pn_grammar_apply(pn_sampler *sampler, puna_error *err);
 
 /* ---- sampler_penalties.c
  * ------------------------------------------------------------------------------- */

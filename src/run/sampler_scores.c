@@ -72,6 +72,18 @@ void pn_scores_load(pn_sampler *sampler, const float *logits) {
     memcpy(sampler->scores + at, cleaned, (size_t)rest * sizeof(float));
 }
 
+void pn_scores_keep(pn_sampler *sampler, const uint64_t *bits) {
+    _Static_assert(PN_SCORE_BLOCK == 64, "a block of scores is a word of bits");
+    for (int32_t b = 0; b < sampler->n_blocks; b++) {
+        float *scores = sampler->scores + (size_t)b * PN_SCORE_BLOCK;
+        const int32_t n = block_length(sampler, b);
+        if (bits[b] == UINT64_MAX) continue;
+        for (int32_t i = 0; i < n; i++)
+            if (!(bits[b] >> i & 1)) scores[i] = -INFINITY;
+        sampler->block_max[b] = bits[b] ? block_maximum(scores, n) : -INFINITY;
+    }
+}
+
 void pn_scores_set(pn_sampler *sampler, int32_t token, double value) {
     if (isnan(value)) value = -INFINITY;
     if (value > FLT_MAX) value = FLT_MAX;

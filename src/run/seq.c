@@ -32,10 +32,23 @@ static puna_status take_top(int32_t n_logprobs, puna_token_logprob **top, puna_e
     return PUNA_OK;
 }
 
+static puna_status open_sampler(const puna_engine *e, const puna_sampler_params *params,
+                                pn_sampler **sampler, puna_error *err) {
+    const pn_token_trie *trie = NULL;
+    PN_TRY(pn_sampler_open(params, e->model->vocab, e->n_ctx, sampler, err));
+    puna_status status = PUNA_OK;
+    if (params->grammar) status = pn_model_trie(e->model, &trie, err);
+    if (!status) status = pn_sampler_constrain(*sampler, trie, err);
+    if (!status) return PUNA_OK;
+    pn_sampler_free(*sampler);
+    *sampler = NULL;
+    return status;
+}
+
 static puna_status fill_setup(const puna_engine *e, const puna_seq_options *o, pn_seq_setup *setup,
                               puna_error *err) {
     const pn_vocab *vocab = e->model->vocab;
-    PN_TRY(pn_sampler_open(&o->sampler, vocab, e->n_ctx, &setup->sampler, err));
+    PN_TRY(open_sampler(e, &o->sampler, &setup->sampler, err));
     PN_TRY(pn_seq_text_open(&setup->text, vocab, o->stops, o->n_stops, 1, err));
     PN_TRY(pn_pool_open(&setup->pool, o->pooling, e->plan->n_embd, err));
     return take_top(o->sampler.n_logprobs, &setup->top, err);
@@ -154,7 +167,7 @@ puna_status puna_seq_set_sampler(puna_seq *seq, const puna_sampler_params *param
     puna_token_logprob *top = NULL;
     puna_sampler_params_init(&p, PUNA_CHAIN_LLAMA_CPP);
     pn_options_copy(&p, sizeof p, params);
-    PN_TRY(pn_sampler_open(&p, seq->engine->model->vocab, seq->engine->n_ctx, &sampler, err));
+    PN_TRY(open_sampler(seq->engine, &p, &sampler, err));
     const puna_status status = take_top(p.n_logprobs, &top, err);
     if (status != PUNA_OK) {
         pn_sampler_free(sampler);

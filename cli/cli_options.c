@@ -46,7 +46,7 @@ typedef struct row {
 
 #define OPTION(member) offsetof(options, member)
 #define ALL_COMMANDS   (~0u)
-#define WITH_MODEL     (ALL_COMMANDS & ~(unsigned)(CMD_PULL | CMD_LS | CMD_RM))
+#define WITH_MODEL     (ALL_COMMANDS & ~(unsigned)(CMD_PULL | CMD_LS | CMD_RM | CMD_GRAMMAR))
 #define WITH_ENGINE    (CMD_RUN | CMD_BENCH | CMD_EVAL | CMD_LOGITS)
 #define WITH_PROMPT    (CMD_RUN | CMD_LOGITS | CMD_TOKENIZE)
 #define WITH_JSON                                                                                  \
@@ -109,6 +109,12 @@ static const row rows[] = {
      "messages reach the template as they are: what it does not take is an error"},
     {NULL, "repair", NULL, NULL, FLAG, CMD_RENDER, OPTION(repair), 0, 0, NULL,
      "with --template: rewrite messages that it does not take, as chats do"},
+    {NULL, "gbnf", NULL, NULL, TEXT, CMD_GRAMMAR, OPTION(grammar_path), 0, 0, "FILE",
+     "the grammar in GBNF, as llama.cpp reads it; - is standard input"},
+    {NULL, "schema", NULL, NULL, TEXT, CMD_GRAMMAR, OPTION(schema_path), 0, 0, "FILE",
+     "the grammar of the JSON texts that this JSON schema allows"},
+    {NULL, "jsonl", NULL, NULL, FLAG, CMD_GRAMMAR, OPTION(jsonl), 0, 0, NULL,
+     "each line of standard input is a JSON string, or a list of strings and token ids"},
 
     {"generation", "predict", "n-predict", "n", WHOLE, CMD_RUN, OPTION(n_predict), -1, BIG, "N",
      "tokens to generate at most; -1 goes on until the model ends or the context is full (-1)"},
@@ -118,6 +124,15 @@ static const row rows[] = {
      "print the prompt before the generated text"},
     {NULL, "no-display-prompt", NULL, NULL, UNFLAG, CMD_RUN, OPTION(echo), 0, 0, NULL,
      "do not print the prompt (the default)"},
+
+    {NULL, "grammar", NULL, NULL, TEXT, CMD_RUN, OPTION(grammar), 0, 0, "GBNF",
+     "generate only texts of this grammar, in GBNF as llama.cpp reads it"},
+    {NULL, "grammar-file", NULL, NULL, TEXT, CMD_RUN, OPTION(grammar_path), 0, 0, "FILE",
+     "read the grammar from FILE"},
+    {NULL, "json-schema", NULL, "j", TEXT, CMD_RUN, OPTION(schema), 0, 0, "SCHEMA",
+     "generate only JSON that this JSON schema allows; {} for any JSON"},
+    {NULL, "json-schema-file", NULL, "jf", TEXT, CMD_RUN, OPTION(schema_path), 0, 0, "FILE",
+     "read the JSON schema from FILE"},
 
     {"sampling", "seed", NULL, "s", SEED, CMD_RUN, OPTION(sampler.seed), 0, 0, "N",
      "seed of the random numbers; -1 draws one and prints it (-1)"},
@@ -210,6 +225,10 @@ static const row rows[] = {
     {NULL, "meta", NULL, NULL, FLAG, CMD_SHOW, OPTION(list_meta), 0, 0, NULL,
      "list every metadata key"},
     {NULL, "json", NULL, NULL, FLAG, WITH_JSON, OPTION(json), 0, 0, NULL, "print one JSON value"},
+    {NULL, "print", NULL, NULL, FLAG, CMD_GRAMMAR, OPTION(print_gbnf), 0, 0, NULL,
+     "print the grammar in GBNF and read no text"},
+    {NULL, "report", NULL, NULL, FLAG, CMD_GRAMMAR, OPTION(report), 0, 0, NULL,
+     "print what of the schema is enforced and read no text"},
     {NULL, "quiet", NULL, "q", FLAG, ALL_COMMANDS, OPTION(quiet), 0, 0, NULL,
      "nothing on stderr but errors"},
     {NULL, "verbose", NULL, "v", FLAG, ALL_COMMANDS, OPTION(verbose), 0, 0, NULL,
@@ -481,7 +500,7 @@ int options_parse(options *o, const command *cmd, int argc, char **argv) {
     }
     /* puna show FILE, puna run FILE PROMPT: a model word counts like -m */
     bool takes_text = cmd->bit & (CMD_TOKENIZE | CMD_DETOKENIZE);
-    if (!takes_text && !o->model && o->n_words > 0) {
+    if (!takes_text && cmd->bit != CMD_GRAMMAR && !o->model && o->n_words > 0) {
         o->model = *o->words++;
         o->n_words--;
     }

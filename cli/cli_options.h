@@ -50,6 +50,13 @@ struct options {
     int32_t kv_type_v;
     bool no_mmap;
     bool mlock;
+    /* grammar */
+    const char *grammar;
+    const char *grammar_path;
+    const char *schema;
+    const char *schema_path;
+    bool print_gbnf;
+    bool report;
     /* sampling */
     int32_t n_predict;
     puna_sampler_params sampler;

@@ -10,10 +10,12 @@
 
 #include "cli_print.h"
 #include "generation.h"
+#include "grammar_option.h"
 
 typedef struct completion {
     const options *o;
     session s;
+    puna_grammar *grammar;
     text prompt;
     tokens fed;
     generation g;
@@ -35,7 +37,8 @@ static int open_sequence(completion *c) {
     const options *o = c->o;
     puna_seq_options seq_options;
     puna_error err = {0};
-    int status = session_open_model(&c->s, o, PUNA_OPEN_FULL);
+    int status = grammar_from_options(o, &c->grammar);
+    if (status == STATUS_DONE) status = session_open_model(&c->s, o, PUNA_OPEN_FULL);
     if (status == STATUS_DONE) {
         status = session_tokenize(&c->s, c->prompt.bytes, c->prompt.n_bytes,
                                   session_tokenize_flags(o), &c->fed);
@@ -46,6 +49,7 @@ static int open_sequence(completion *c) {
     puna_seq_options_init(&seq_options);
     seq_options.sampler = o->sampler;
     seq_options.sampler.seed = c->g.seed;
+    seq_options.sampler.grammar = c->grammar;
     seq_options.max_tokens = o->n_predict;
     if (puna_seq_open(c->s.engine, &seq_options, &c->g.seq, &err) != PUNA_OK)
         return print_failure(&err);
@@ -89,6 +93,7 @@ int cmd_run(const options *o) {
     puna_seq_free(c.g.seq);
     generation_free(&c.g);
     session_close(&c.s);
+    puna_grammar_free(c.grammar);
     free(c.prompt.bytes);
     free(c.fed.ids);
     return status;

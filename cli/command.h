@@ -27,6 +27,7 @@ enum command_bit {
     CMD_EVAL = 1u << 7,
     CMD_LOGITS = 1u << 8,
     CMD_RENDER = 1u << 9,
+    CMD_GRAMMAR = 1u << 10,
     CMD_PULL = 1u << 20,
     CMD_LS = 1u << 21,
     CMD_RM = 1u << 22
@@ -54,5 +55,6 @@ int cmd_render(const options *o);
 int cmd_pull(const options *o);
 int cmd_ls(const options *o);
 int cmd_rm(const options *o);
+int cmd_grammar(const options *o);
 
 #endif

@@ -66,6 +66,13 @@ static const command commands[] = {
      "Shows the files and what they free, and asks. ORG/REPO without QUANT means all models of\n"
      "the repository. What another snapshot still uses stays.\n",
      cmd_rm},
+    {"grammar", CMD_GRAMMAR, "(--gbnf FILE | --schema FILE) [options]",
+     "whether texts are in a grammar, as they would be generated under it",
+     "Reads a text from standard input, all of it, a newline at its end too (printf, not echo),\n"
+     "and prints \"accepted\" (exit status 0), or \"refused\" with the byte that cannot follow\n"
+     "(exit status 1). Exit status 2 when the grammar itself is refused. With --jsonl: one line\n"
+     "for each line, and exit status 0 when all could be read. Needs no model.\n",
+     cmd_grammar},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

@@ -395,9 +395,11 @@ PUNA_API puna_status puna_grammar_match_parts(const puna_grammar *grammar,
 /* ---- samplers -------------------------------------------------------------------------------- */
 
 typedef enum puna_chain {
-    PUNA_CHAIN_LLAMA_CPP =
-        0, /* penalties dry top-n-sigma top-k typical top-p min-p xtc temperature */
-    PUNA_CHAIN_LLAMA_CPP_PYTHON = 1 /* penalties top-k typical top-p min-p temperature */
+    /* penalties dry top-n-sigma top-k typical top-p min-p xtc temperature */
+    PUNA_CHAIN_LLAMA_CPP = 0,
+    /* penalties top-k typical top-p min-p temperature; penalties are for sampled tokens alone, not
+     * for those of the prompt */
+    PUNA_CHAIN_LLAMA_CPP_PYTHON = 1
 } puna_chain;
 
 typedef struct puna_logit_bias {
@@ -616,6 +618,10 @@ PUNA_API puna_status puna_seq_feed(puna_seq *seq, const int32_t *tokens, int32_t
  * by the next feed; the sampler starts anew. The sequence becomes idle. */
 PUNA_API puna_status puna_seq_configure(puna_seq *seq, const puna_seq_options *options,
                                         puna_error *err);
+/* Goes on after PUNA_FINISH_LENGTH as if max_tokens had been larger by this max_tokens (-1: no
+ * limit): the sampler with its random numbers, the grammar and the text go on where they are.
+ * PUNA_E_STATE when the last feed did not finish so, or the sequence was changed since. */
+PUNA_API puna_status puna_seq_resume(puna_seq *seq, int32_t max_tokens, puna_error *err);
 /* Makes the sequence idle without an event; what is computed stays and can be reused. */
 PUNA_API void puna_seq_stop(puna_seq *seq);
 /* Forgets the timeline from position n_tokens on; 0 forgets all. The sequence becomes idle. */

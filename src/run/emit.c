@@ -16,7 +16,10 @@ puna_status pn_seq_draw(puna_seq *s, const float *logits, int32_t *token, puna_e
             return pn_fail(err, PUNA_E_CANCELLED, "edit_logits asked to stop after %d tokens",
                            s->n_tokens);
     }
-    return pn_sampler_draw(s->setup.sampler, logits, s->tokens, s->n_tokens, token, err);
+    /* llama-cpp-python's penalties do not know the prompt */
+    const int32_t from = o->sampler.chain == PUNA_CHAIN_LLAMA_CPP_PYTHON ? s->n_fed : 0;
+    return pn_sampler_draw(s->setup.sampler, logits, s->tokens + from, s->n_tokens - from, token,
+                           err);
 }
 
 static puna_event blank(puna_seq *s) {
@@ -37,6 +40,7 @@ static void finish(puna_seq *s, puna_finish why, int32_t stop, puna_event *event
     event->finish = stop < 0 ? why : PUNA_FINISH_STOP;
     event->stop = stop;
     s->active = false;
+    s->at_length = event->finish == PUNA_FINISH_LENGTH;
 }
 
 /* NONE while the sequence has room for another token. */

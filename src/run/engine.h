@@ -39,6 +39,7 @@ struct puna_seq {
     bool has_logits;
 
     int32_t n_left; /* to sample after this feed; -1: no limit */
+    bool at_length; /* finished because n_left was 0, and nothing has changed since */
     puna_seq_stats stats;
     int32_t n_rows; /* of the step under way */
 };

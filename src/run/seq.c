@@ -152,7 +152,7 @@ puna_status puna_seq_configure(puna_seq *seq, const puna_seq_options *options, p
     PN_TRY(open_setup(seq->engine, options, &setup, err));
     close_setup(&seq->setup);
     seq->setup = setup;
-    seq->active = false;
+    puna_seq_stop(seq);
     return PUNA_OK;
 }
 

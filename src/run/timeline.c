@@ -78,15 +78,26 @@ puna_status puna_seq_feed(puna_seq *seq, const int32_t *tokens, int32_t n_tokens
     pn_seq_text_restart(&seq->setup.text);
     seq->stats = (puna_seq_stats){.size = sizeof seq->stats, .n_fed = n_tokens, .n_reused = same};
     seq->active = true;
+    seq->at_length = false;
+    return PUNA_OK;
+}
+
+puna_status puna_seq_resume(puna_seq *seq, int32_t max_tokens, puna_error *err) {
+    if (!seq->at_length || pn_seq_embeds(seq))
+        return pn_fail(err, PUNA_E_STATE,
+                       "the sequence cannot go on: it did not finish because of max_tokens");
+    seq->n_left = max_tokens < 0 ? -1 : max_tokens;
+    seq->active = true;
+    seq->at_length = false;
     return PUNA_OK;
 }
 
 void puna_seq_stop(puna_seq *seq) {
-    seq->active = false;
+    seq->active = seq->at_length = false;
 }
 
 void puna_seq_truncate(puna_seq *seq, int32_t n_tokens) {
-    seq->active = false;
+    puna_seq_stop(seq);
     if (n_tokens < 0) n_tokens = 0;
     if (n_tokens >= seq->n_tokens) return;
     pn_seq_forget(seq, n_tokens);

@@ -236,6 +236,90 @@ static void test_configure_keeps_the_timeline(void **state) {
     puna_engine_free(e);
 }
 
+/* One token a turn, or several, is the same as all at once: tokens, random numbers, penalties. */
+static void test_resumed_turns_are_one_generation(void **state) {
+    (void)state;
+    puna_engine *e = open_engine(2, 64, 1, PUNA_KV_F16);
+    puna_seq_options o = random_options(24);
+    o.sampler.repeat_penalty = 1.4f;
+    puna_seq *whole = open_seq_with(e, &o), *turns = open_seq_with(e, &o);
+    const outcome wanted = complete(e, whole, prompt, N_PROMPT);
+    puna_error err;
+    for (int32_t n_turn = 1; n_turn <= 7; n_turn += 3) {
+        outcome seen = {0};
+        assert_int_equal(puna_seq_configure(turns, &o, &err), PUNA_OK);
+        puna_seq_set_max_tokens(turns, 0);
+        feed(turns, prompt, N_PROMPT);
+        run_watching(e, turns, &seen);
+        while (seen.n_tokens < 24) {
+            assert_int_equal(seen.finish, PUNA_FINISH_LENGTH);
+            assert_int_equal(puna_seq_resume(turns, n_turn, &err), PUNA_OK);
+            run_watching(e, turns, &seen);
+        }
+        assert_memory_equal(seen.tokens, wanted.tokens, 24 * sizeof *wanted.tokens);
+        assert_memory_equal(seen.logprobs, wanted.logprobs, 24 * sizeof *wanted.logprobs);
+    }
+    puna_engine_free(e);
+}
+
+static void test_only_a_limit_can_be_raised(void **state) {
+    (void)state;
+    puna_engine *e = open_engine(1, 64, 1, PUNA_KV_F16);
+    puna_seq_options o = random_options(4);
+    puna_seq *s = open_seq_with(e, &o);
+    puna_error err;
+    assert_int_equal(puna_seq_resume(s, 4, &err), PUNA_E_STATE);
+    (void)complete(e, s, prompt, N_PROMPT);
+    puna_seq_stop(s);
+    assert_int_equal(puna_seq_resume(s, 4, &err), PUNA_E_STATE);
+    (void)complete(e, s, prompt, N_PROMPT);
+    puna_seq_truncate(s, N_PROMPT);
+    assert_int_equal(puna_seq_resume(s, 4, &err), PUNA_E_STATE);
+    (void)complete(e, s, prompt, N_PROMPT);
+    assert_int_equal(puna_seq_configure(s, &o, &err), PUNA_OK);
+    assert_int_equal(puna_seq_resume(s, 4, &err), PUNA_E_STATE);
+    puna_seq_set_max_tokens(s, -1);
+    const outcome full = complete(e, s, prompt, N_PROMPT);
+    assert_int_equal(full.finish, PUNA_FINISH_CONTEXT);
+    assert_int_equal(puna_seq_resume(s, 4, &err), PUNA_E_STATE);
+    puna_engine_free(e);
+}
+
+/* llama-cpp-python's chain penalises what was sampled, llama.cpp's the prompt too. */
+static void test_chains_differ_in_what_is_penalised(void **state) {
+    (void)state;
+    puna_engine *e = open_engine(1, 64, 1, PUNA_KV_F16);
+    puna_seq *s = open_seq(e, 1);
+    const int32_t best = complete(e, s, prompt, N_PROMPT).tokens[0];
+    int32_t repeating[2 * N_PROMPT];
+    /* a prompt whose best next token is in it */
+    memcpy(repeating, prompt, sizeof prompt);
+    repeating[0] = best;
+    for (int32_t round = 0; round < 20; round++) {
+        const int32_t next = complete(e, s, repeating, N_PROMPT).tokens[0];
+        bool found = false;
+        for (int32_t i = 0; i < N_PROMPT; i++) found = found || repeating[i] == next;
+        if (found) break;
+        repeating[round % N_PROMPT] = next;
+    }
+    puna_error err;
+    const int32_t chosen = complete(e, s, repeating, N_PROMPT).tokens[0];
+    puna_seq_options o = greedy(1);
+    o.sampler.presence_penalty = 1000;
+    o.sampler.penalty_last_n = -1;
+    assert_int_equal(puna_seq_configure(s, &o, &err), PUNA_OK);
+    const int32_t penalised = complete(e, s, repeating, N_PROMPT).tokens[0];
+    for (int32_t i = 0; i < N_PROMPT; i++) assert_int_not_equal(repeating[i], penalised);
+    o.sampler.chain = PUNA_CHAIN_LLAMA_CPP_PYTHON;
+    o.max_tokens = 20;
+    assert_int_equal(puna_seq_configure(s, &o, &err), PUNA_OK);
+    const outcome sampled = complete(e, s, repeating, N_PROMPT);
+    assert_int_equal(sampled.tokens[0], chosen);
+    for (int32_t i = 0; i < sampled.n_tokens; i++)
+        for (int32_t j = 0; j < i; j++) assert_int_not_equal(sampled.tokens[i], sampled.tokens[j]);
+    puna_engine_free(e);
+}
+
 static void test_stop_and_truncate(void **state) {
     (void)state;
     puna_engine *e = open_engine(1, 16, 1, PUNA_KV_F16);
@@ -349,6 +433,9 @@ int main(void) {
         cmocka_unit_test(test_refused_stops_change_nothing),
         cmocka_unit_test(test_edited_logits_decide),
         cmocka_unit_test(test_configure_keeps_the_timeline),
+        cmocka_unit_test(test_resumed_turns_are_one_generation),
+        cmocka_unit_test(test_only_a_limit_can_be_raised),
+        cmocka_unit_test(test_chains_differ_in_what_is_penalised),
         cmocka_unit_test(test_stop_and_truncate),
         cmocka_unit_test(test_every_failing_allocation_is_an_error),
     };

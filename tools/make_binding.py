@@ -203,8 +203,16 @@ def python_source(header):
         lines += ["    _fields_ = ["]
         lines += ["        (%r, %s)," % field for field in header.structs[name]]
         lines += ["    ]"]
-    lines += ["", "", "# function -> (what it returns, what it takes)", "PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {"]
-    lines += ["    %r: (%s, [%s])," % (name, returned, ", ".join(kinds)) for name, (returned, kinds) in header.functions.items()]
+    lines += [
+        "",
+        "",
+        "# function -> (what it returns, what it takes)",
+        "PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {",
+    ]
+    lines += [
+        "    %r: (%s, [%s])," % (name, returned, ", ".join(kinds))
+        for name, (returned, kinds) in header.functions.items()
+    ]
     lines += ["}", "", "STRUCTS: list[Any] = [%s]" % ", ".join(header.structs), ""]
     return "\n".join(lines)
 

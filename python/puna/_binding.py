@@ -37,7 +37,14 @@ class PunaError(RuntimeError):
         self.code = code
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PunaError, (str(self), self.code)
+        return type(self), (str(self), self.code)
+
+
+class PunaValueError(PunaError, ValueError):
+    """An argument, a text or a file that is not what it must be."""
+
+
+_VALUE_ERRORS = (PUNA_E_ARG, PUNA_E_FORMAT, PUNA_E_UNSUPPORTED)
 
 
 def library_path() -> str:
@@ -101,12 +108,16 @@ _check_library(lib)
 
 def check(status: int, error: puna_error) -> None:
     """Raises what a function that returned `status` says in `error`: MemoryError or PunaError."""
-    if status == PUNA_OK:
-        return
+    if status != PUNA_OK:
+        raise failure(status, error)
+
+
+def failure(status: int, error: puna_error) -> Exception:
+    """The exception for a status that is not PUNA_OK."""
     message = error.msg.decode("utf-8", "replace")
     if status == PUNA_E_NOMEM:
-        raise MemoryError(message)
-    raise PunaError(message, status)
+        return MemoryError(message)
+    return (PunaValueError if status in _VALUE_ERRORS else PunaError)(message, status)
 
 
 def call(function: Callable[..., int], *arguments: Any) -> None:

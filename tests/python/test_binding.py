@@ -24,9 +24,7 @@ def test_the_compiler_refuses_a_wrong_layout(tmp_path):
     changed = tmp_path / "other.h"
     changed.write_text(HEADER.read_text().replace("    int32_t n_layer;\n", "    int64_t n_layer;\n"))
     check = tmp_path / "check.c"
-    subprocess.run(
-        [sys.executable, TOOL, changed, "--python", tmp_path / "_header.py", "--check", check], check=True
-    )
+    subprocess.run([sys.executable, TOOL, changed, "--python", tmp_path / "_header.py", "--check", check], check=True)
     compile_it = ["cc", "-std=c11", "-I", HEADER.parent, "-c", check, "-o", tmp_path / "check.o"]
     result = subprocess.run(compile_it, capture_output=True, text=True)
     assert result.returncode != 0 and "sizeof(puna_model_info)" in result.stderr

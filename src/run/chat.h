@@ -11,12 +11,14 @@
 #include "tmpl/tmpl.h"
 
 #define PN_CHAT_MAX_STOPS 4
+#define PN_CHAT_MAX_KNOWN 7
 
 /* A row of chat_formats.def. */
 typedef struct pn_chat_format {
     const char *name;
     const char *bos, *eos;                /* used where there is no model */
     const char *stops[PN_CHAT_MAX_STOPS]; /* NULL ends the list */
+    const char *known[PN_CHAT_MAX_KNOWN]; /* patterns of models, NULL ends the list */
     const char *text;                     /* a Jinja template */
 } pn_chat_format;
 

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import subprocess
+import tempfile
 
 import pytest
 
@@ -73,3 +74,172 @@ def test_published_templates(tmp_path):
     bad = [f"{path.stem}: {what}" for path, what in zip(CHAT, in_parallel(run, CHAT)) if what]
     print(f"{len(CHAT) - len(bad)} of {len(CHAT)}")
     assert not bad, f"{len(bad)}:\n" + "\n".join(bad[:20])
+
+
+# ---- named formats ------------------------------------------------------------------------------------------------
+
+PEER = json.loads((ROOT / "tests/golden/peer/chat_formats.json").read_text())["conversations"]
+ASKED = "Hello, who are you?", "I am a model.", "What is 2+2?"
+SYSTEM = "Be brief."
+# Where llama-cpp-python's formatters do not write what a model was trained on: the text of the model's own authors for
+# the cases "turns" and "system-turns" ({0}, {1}, {2}: what is said). docs/CHAT.md has the reasons.
+OWN = {
+    "llama-2": ("<s>[INST] {0} [/INST] {1} </s><s>[INST] {2} [/INST]",
+                "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\n{0} [/INST] {1} </s><s>[INST] {2} [/INST]"),
+    "alpaca": ("Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+               "### Instruction: {0}\n\n### Response: {1}</s>### Instruction: {2}\n\n### Response:",
+               "Be brief.\n\n### Instruction: {0}\n\n### Response: {1}</s>### Instruction: {2}\n\n### Response:"),
+    "vicuna": (None, "Be brief. USER: {0} ASSISTANT: {1}</s>USER: {2} ASSISTANT:"),
+    "oasst_llama": ("<|prompter|>{0}</s><|assistant|>{1}</s><|prompter|>{2}</s><|assistant|>", None),
+    "openbuddy": (None, "Be brief.\nUser: {0}\nAssistant: {1}\nUser: {2}\nAssistant:"),
+    "redpajama-incite": ("<human>: {0}\n<bot>: {1}\n<human>: {2}\n<bot>:", None),
+    "snoozy": ("### Instruction:\nThe prompt below is a question to answer, a task to complete, or a conversation to respond to; "
+               "decide which and write an appropriate response.\n### Prompt: {0}\n### Response: {1}\n### Prompt: {2}\n### Response:",
+               "### Instruction:\nBe brief.\n### Prompt: {0}\n### Response: {1}\n### Prompt: {2}\n### Response:"),
+    "phind": ("### System Prompt\nYou are an intelligent programming assistant.\n\n### User Message\n{0}\n\n### Assistant\n{1}\n\n"
+              "### User Message\n{2}\n\n### Assistant\n",
+              "### System Prompt\nBe brief.\n\n### User Message\n{0}\n\n### Assistant\n{1}\n\n### User Message\n{2}\n\n### Assistant\n"),
+    "intel": ("### User:\n{0}\n### Assistant:\n{1}\n### User:\n{2}\n### Assistant:\n",
+              "### System:\nBe brief.\n### User:\n{0}\n### Assistant:\n{1}\n### User:\n{2}\n### Assistant:\n"),
+    "open-orca": ("*<|end_of_turn|>\nUser: {0}<|end_of_turn|>\nAssistant: {1}<|end_of_turn|>\nUser: {2}<|end_of_turn|>\nAssistant: ",
+                  "Be brief.<|end_of_turn|>\nUser: {0}<|end_of_turn|>\nAssistant: {1}<|end_of_turn|>\nUser: {2}<|end_of_turn|>\n"
+                  "Assistant: "),
+    "mistrallite": ("<|prompter|>{0}</s><|assistant|>{1}</s><|prompter|>{2}</s><|assistant|>",
+                    "<|system|>Be brief.</s><|prompter|>{0}</s><|assistant|>{1}</s><|prompter|>{2}</s><|assistant|>"),
+    "zephyr": ("<|user|>\n{0}</s>\n<|assistant|>\n{1}</s>\n<|user|>\n{2}</s>\n<|assistant|>\n",
+               "<|system|>\nBe brief.</s>\n<|user|>\n{0}</s>\n<|assistant|>\n{1}</s>\n<|user|>\n{2}</s>\n<|assistant|>\n"),
+    "pygmalion": ("<|user|>{0}<|model|>{1}<|user|>{2}<|model|>", "<|system|>Be brief.<|user|>{0}<|model|>{1}<|user|>{2}<|model|>"),
+    "chatml": ("<|im_start|>user\n{0}<|im_end|>\n<|im_start|>assistant\n{1}<|im_end|>\n<|im_start|>user\n{2}<|im_end|>\n"
+               "<|im_start|>assistant\n", None),
+    "mistral-instruct": (None, "[INST] Be brief.\n\n{0} [/INST]{1}</s>[INST] {2} [/INST]"),
+    "chatglm3": ("[gMASK]sop<|user|>\n {0}<|assistant|>\n {1}<|user|>\n {2}<|assistant|>",
+                 "[gMASK]sop<|system|>\n Be brief.<|user|>\n {0}<|assistant|>\n {1}<|user|>\n {2}<|assistant|>"),
+    "openchat": ("GPT4 Correct User: {0}<|end_of_turn|>GPT4 Correct Assistant: {1}<|end_of_turn|>GPT4 Correct User: {2}<|end_of_turn|>"
+                 "GPT4 Correct Assistant:",
+                 "GPT4 Correct System: Be brief.<|end_of_turn|>GPT4 Correct User: {0}<|end_of_turn|>GPT4 Correct Assistant: {1}"
+                 "<|end_of_turn|>GPT4 Correct User: {2}<|end_of_turn|>GPT4 Correct Assistant:"),
+    "saiga": ("<s>user\n{0}</s><s>bot\n{1}</s><s>user\n{2}</s><s>bot",
+              "<s>system\nBe brief.</s><s>user\n{0}</s><s>bot\n{1}</s><s>user\n{2}</s><s>bot"),
+    "gemma": (None, "<start_of_turn>user\nBe brief.\n\n{0}<end_of_turn>\n<start_of_turn>model\n{1}<end_of_turn>\n"
+                    "<start_of_turn>user\n{2}<end_of_turn>\n<start_of_turn>model\n"),
+    "functionary-v1": (None, None), "functionary-v2": (None, None),
+}
+
+
+def format_names():
+    source = (ROOT / "src/run/chat_formats.def").read_text()
+    return [line.split('"')[1] for line in source.splitlines() if line.startswith('FORMAT("')]
+
+
+def rendered(name, conversation, *more):
+    """What puna render says of a conversation, as JSON."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as tools:
+        if conversation.get("tools"):
+            json.dump(conversation["tools"], tools)
+            tools.flush()
+            more = ["--tools", tools.name, *more]
+        done = puna("render", "--chat-template", name, "--json", *more, stdin=json.dumps(conversation["messages"]).encode())
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_formats_beside_peer():
+    """Each named format beside llama-cpp-python's formatter of that name, or beside the model authors' own text."""
+    names, same = format_names(), 0
+    assert {*PEER["user"]["formats"]} <= {*names}
+    for name in names:
+        for case, conversation in PEER.items():
+            peer = conversation["formats"].get("llama-2" if name == "llama-2-lcpp" else name)
+            with_system = case in ("system-user", "system-turns")
+            own = OWN.get(name, (None, None))[with_system] if name in OWN and case != "tools" else None
+            if own is None and peer is None or case == "tools" and name in OWN:
+                continue
+            prompt = rendered(name, conversation)["prompt"]
+            if own is not None:
+                if case in ("turns", "system-turns"):
+                    wanted = own.format(*ASKED)
+                    assert prompt.endswith(wanted[1:]) if wanted.startswith("*") else prompt == wanted, f"{name} {case}"
+                continue
+            wanted = peer["prompt"]
+            if name == "functionary" and case == "tools":  # the peer writes the tools twice
+                schema = wanted[:wanted.index("system:\n", 1)]
+                wanted = wanted.replace(schema, "", 1)
+            assert prompt == wanted, f"{name} {case}"
+            same += 1
+    print(f"{len(names)} formats; {same} prompts as llama-cpp-python writes them")
+    assert same == 44
+
+
+def test_stops_beside_peer():
+    """Without a vocabulary, the texts that end an answer are at least the peer's."""
+    conversation = PEER["system-turns"]
+    for name, peer in conversation["formats"].items():
+        stops = rendered(name, conversation)["stops"]
+        wanted = [peer["stop"]] if isinstance(peer["stop"], str) else peer["stop"] or []
+        if name == "pygmalion":  # the peer ends at every line
+            wanted = []
+        for text in wanted:
+            assert any(stop.startswith(text.strip()) or text.strip().startswith(stop) for stop in stops), f"{name}: {text!r} not in {stops}"
+
+
+FUNCTIONARY = {
+    "functionary-v1": """system:
+// Supported function definitions that should be called when necessary.
+namespace functions {
+
+// Adds
+type add = (_: {
+// 
+a: number,
+}) => any;
+
+} // namespace functions<|END_OF_SYSTEM|>
+system:
+A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite answers to the user's questions. The assistant calls functions with appropriate input when necessary<|END_OF_SYSTEM|>
+user:
+1+1?<|END_OF_USER|>
+assistant:
+<|START_OF_FUNCTION_CALL|>functions.add:
+{"a": 1}<|END_OF_FUNCTION_CALL|>
+function name=functions.add:
+2<|END_OF_FUNCTION_RESULT|>
+assistant:
+""",
+    "functionary-v2": """<s><|from|>system
+<|recipient|>all
+<|content|>// Supported function definitions that should be called when necessary.
+namespace functions {
+
+// Adds
+type add = (_: {
+// 
+a: number,
+}) => any;
+
+} // namespace functions
+<|from|>system
+<|recipient|>all
+<|content|>A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite answers to the user's questions. The assistant calls functions with appropriate input when necessary
+<|from|>user
+<|recipient|>all
+<|content|>1+1?
+<|from|>assistant
+<|recipient|>add
+<|content|>{"a": 1}<|stop|>
+<|from|>add
+<|recipient|>all
+<|content|>2
+<|from|>assistant
+<|recipient|>""",
+}
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONARY))
+def test_functionary(name):
+    call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+    conversation = {
+        "messages": [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": None, "tool_calls": [call]},
+                     {"role": "tool", "tool_call_id": "1", "name": "add", "content": "2"}],
+        "tools": [{"type": "function", "function": {"name": "add", "description": "Adds", "parameters": {
+            "type": "object", "required": ["a"], "properties": {"a": {"type": "number"}}}}}]}
+    assert rendered(name, conversation)["prompt"] == FUNCTIONARY[name]

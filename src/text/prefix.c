@@ -107,12 +107,20 @@ puna_status pn_special_open(pn_vocab *vocab, puna_error *err) {
     return pn_prefix_open(vocab, &vocab->specials, is_special, err);
 }
 
-int32_t pn_special_match(const pn_vocab *vocab, const char *text, size_t n, size_t n_special) {
+/* <|im_start|>, and with the wide bar of some vocabularies. */
+static bool is_markup(pn_vocab_text text) {
+    return text.n > 4 && text.data[0] == '<' && text.data[text.n - 1] == '>' &&
+           (text.data[1] == '|' || memcmp(text.data + 1, "\xef\xbd\x9c", 3) == 0);
+}
+
+int32_t pn_special_match(const pn_vocab *vocab, const char *text, size_t n, size_t n_special,
+                         bool without_markup) {
     pn_prefix_search search = {.vocab = vocab, .table = &vocab->specials};
     int32_t found = -1, token;
     for (size_t i = 0; i < n; i++) {
         const bool more = pn_prefix_next(&search, (unsigned char)text[i], &token);
-        if (token >= 0 && (i < n_special || vocab->types[token] == PN_TOKEN_USER_DEFINED))
+        if (token >= 0 && (i < n_special || (vocab->types[token] == PN_TOKEN_USER_DEFINED &&
+                                             !(without_markup && is_markup(vocab->tokens[token])))))
             found = token;
         if (!more) break;
     }

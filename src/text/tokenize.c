@@ -64,7 +64,8 @@ static puna_status all_text(pn_tokenizing *t, size_t n, const pn_vocab_range *ra
         const unsigned char byte = (unsigned char)text[i];
         const int32_t token =
             first[byte] < first[byte + 1]
-                ? pn_special_match(vocab, text + i, n - i, special_bytes(&range, last, i))
+                ? pn_special_match(vocab, text + i, n - i, special_bytes(&range, last, i),
+                                   t->without_markup)
                 : -1;
         if (token < 0) {
             i++;
@@ -85,48 +86,60 @@ static puna_status all_text(pn_tokenizing *t, size_t n, const pn_vocab_range *ra
     return plain_text(t, text + start, n - start);
 }
 
+static puna_status run(pn_tokenizing *t, size_t text_bytes, const pn_vocab_range *ranges,
+                       size_t n_ranges, uint32_t flags, int32_t *n_tokens) {
+    const pn_vocab *vocab = t->vocab;
+    if (text_bytes > PN_MAX_TEXT_BYTES)
+        return pn_fail(t->err, PUNA_E_LIMIT,
+                       "text of %zu bytes: at most %zu can be tokenized at once", text_bytes,
+                       PN_MAX_TEXT_BYTES);
+    const bool add = flags & PUNA_TOKENIZE_ADD_SPECIAL, wpm = vocab->model == PN_VOCAB_WPM;
+    if (add && vocab->add_bos)
+        pn_emit(t, vocab->special[wpm ? PUNA_SPECIAL_CLS : PUNA_SPECIAL_BOS]);
+    puna_status status = all_text(t, text_bytes, ranges, n_ranges);
+    t->at = SIZE_MAX;
+    if (add && vocab->add_eos)
+        pn_emit(t, vocab->special[wpm ? PUNA_SPECIAL_SEP : PUNA_SPECIAL_EOS]);
+    pn_buf_free(&t->buf);
+    pn_merge_free(&t->merge);
+    pn_free(t->pairs);
+    pn_pretok_work_free(&t->pieces);
+    if (status) return status;
+    if (t->n_tokens > INT32_MAX)
+        return pn_fail(t->err, PUNA_E_LIMIT, "the text has %lld tokens: at most %d",
+                       (long long)t->n_tokens, INT32_MAX);
+    *n_tokens = (int32_t)t->n_tokens;
+    if (t->n_tokens > t->max_tokens)
+        return pn_fail(t->err, PUNA_E_LIMIT, "the text has %d tokens: room for %d", *n_tokens,
+                       t->max_tokens);
+    return PUNA_OK;
+}
+
 puna_status pn_vocab_tokenize_ranges(const pn_vocab *vocab, const char *text, size_t text_bytes,
                                      const pn_vocab_range *ranges, size_t n_ranges, uint32_t flags,
                                      int32_t *tokens, size_t *starts, int32_t max_tokens,
                                      int32_t *n_tokens, puna_error *err) {
-    if (text_bytes > PN_MAX_TEXT_BYTES)
-        return pn_fail(err, PUNA_E_LIMIT, "text of %zu bytes: at most %zu can be tokenized at once",
-                       text_bytes, PN_MAX_TEXT_BYTES);
-    const bool add = flags & PUNA_TOKENIZE_ADD_SPECIAL, wpm = vocab->model == PN_VOCAB_WPM;
     pn_tokenizing t = {.vocab = vocab,
                        .tokens = tokens,
                        .starts = starts,
                        .max_tokens = tokens && max_tokens > 0 ? max_tokens : 0,
                        .text = text,
                        .at = SIZE_MAX,
+                       .without_markup = true,
                        .after_special = true,
                        .err = err};
-    if (add && vocab->add_bos)
-        pn_emit(&t, vocab->special[wpm ? PUNA_SPECIAL_CLS : PUNA_SPECIAL_BOS]);
-    puna_status status = all_text(&t, text_bytes, ranges, n_ranges);
-    t.at = SIZE_MAX;
-    if (add && vocab->add_eos)
-        pn_emit(&t, vocab->special[wpm ? PUNA_SPECIAL_SEP : PUNA_SPECIAL_EOS]);
-    pn_buf_free(&t.buf);
-    pn_merge_free(&t.merge);
-    pn_free(t.pairs);
-    pn_pretok_work_free(&t.pieces);
-    if (status) return status;
-    if (t.n_tokens > INT32_MAX)
-        return pn_fail(err, PUNA_E_LIMIT, "the text has %lld tokens: at most %d",
-                       (long long)t.n_tokens, INT32_MAX);
-    *n_tokens = (int32_t)t.n_tokens;
-    if (t.n_tokens > t.max_tokens)
-        return pn_fail(err, PUNA_E_LIMIT, "the text has %d tokens: room for %d", *n_tokens,
-                       t.max_tokens);
-    return PUNA_OK;
+    return run(&t, text_bytes, ranges, n_ranges, flags, n_tokens);
 }
 
 puna_status pn_vocab_tokenize(const pn_vocab *vocab, const char *text, size_t text_bytes,
                               uint32_t flags, int32_t *tokens, int32_t max_tokens,
                               int32_t *n_tokens, puna_error *err) {
     const pn_vocab_range all = {0, text_bytes};
-    return pn_vocab_tokenize_ranges(vocab, text, text_bytes, &all,
-                                    flags & PUNA_TOKENIZE_PARSE_SPECIAL ? 1 : 0, flags, tokens,
-                                    NULL, max_tokens, n_tokens, err);
+    pn_tokenizing t = {.vocab = vocab,
+                       .tokens = tokens,
+                       .max_tokens = tokens && max_tokens > 0 ? max_tokens : 0,
+                       .text = text,
+                       .after_special = true,
+                       .err = err};
+    return run(&t, text_bytes, &all, flags & PUNA_TOKENIZE_PARSE_SPECIAL ? 1 : 0, flags, n_tokens);
 }

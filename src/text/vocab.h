@@ -81,7 +81,8 @@ typedef struct pn_vocab_range {
     size_t begin, end;
 } pn_vocab_range;
 /* The same for text of which only some ranges (ascending, apart from each other) may hold special
- * tokens: a special token must lie within one. User-defined tokens are found everywhere, and plain
+ * tokens: a special token must lie within one. User-defined tokens are found everywhere, except those
+ * spelled <|...|>, which models that were given a chat format later have for special ones. Plain
  * text is tokenized across the borders as if there were none. flags: PUNA_TOKENIZE_ADD_SPECIAL or 0.
  * starts (or NULL) gets the offset of each token's first byte, at most max_tokens; SIZE_MAX for a
  * token that was added. WordPiece and unigram vocabularies, whose tokens are of changed text, give

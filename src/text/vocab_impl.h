@@ -84,7 +84,8 @@ typedef struct pn_tokenizing {
     size_t at;        /* where the next token begins: offset in text */
     /* buf holds prefix bytes and run with spaces written as U+2581: prefix + buf_at is run_at */
     size_t prefix, buf_at, run_at;
-    bool after_special; /* the text at hand begins the input or follows a special token */
+    bool without_markup; /* see pn_special_match */
+    bool after_special;  /* the text at hand begins the input or follows a special token */
     pn_buf buf;
     pn_merge merge;
     pn_pair_cache *pairs;
@@ -139,8 +140,9 @@ int32_t pn_prefix_longest(const pn_vocab *vocab, const char *text, size_t n);
 
 puna_status pn_special_open(pn_vocab *vocab, puna_error *err);
 /* The longest special token that text (n > 0) begins with, or -1. Within the first n_special bytes
- * of it any, beyond only user-defined ones. */
-int32_t pn_special_match(const pn_vocab *vocab, const char *text, size_t n, size_t n_special);
+ * of it any, beyond only user-defined ones, without_markup: but none spelled <|...|>. */
+int32_t pn_special_match(const pn_vocab *vocab, const char *text, size_t n, size_t n_special,
+                         bool without_markup);
 
 /* One per algorithm. open: after tokens, types, ids and flags are set. text: appends the tokens
  * of a run of text that holds no special tokens; n > 0. */

@@ -32,6 +32,7 @@ typedef struct job {
     puna_chat_input in;
     pn_messages messages;
     pn_json vars; /* of in.vars, or empty */
+    bool has_tools;
     struct tm now;
     const char *trusted[PN_CHAT_N_SPECIALS + 1];
     int32_t *origins; /* which message the i-th one the template saw is; room for all */
@@ -117,23 +118,25 @@ static bool is_fixable(puna_status status) {
     return status == PUNA_E_ARG || status == PUNA_E_FORMAT;
 }
 
-/* Tries the fixes; *fixes gets those that made it go through. status: of the failure in err. */
+/* Tries the fixes one by one, then together; *fixes gets those that made it go through. first: the
+ * failure with status. */
 static puna_status render_fixed(job *j, puna_status status, pn_tmpl_output *out, unsigned *fixes,
                                 const puna_error *first) {
-    puna_error last = *first, now;
-    unsigned kept = 0;
-    const unsigned possible = j->messages.fixes & ~(j->in.tools ? (unsigned)PN_FIX_TOOLS : 0u);
-    for (int round = 0; round < 2 && is_fixable(status); round++) {
-        for (int i = 0; i < PN_N_FIXES && is_fixable(status); i++) {
-            const unsigned fix = 1u << i;
-            if (!(possible & fix) || (kept & fix)) continue;
-            if (fix == PN_FIX_ARGUMENTS_TEXT && (kept & PN_FIX_ARGUMENTS)) continue;
-            now = (puna_error){0};
-            status = render_with(j, kept | fix, out, &now);
-            if (status && strcmp(now.msg, last.msg) == 0) continue;
-            kept |= fix;
-            last = now;
-        }
+    puna_error last = *first;
+    unsigned kept = 0, possible = j->messages.fixes;
+    if (j->in.tools) possible &= ~(unsigned)PN_FIX_TOOLS;
+    const unsigned turns = possible & (PN_FIX_SYSTEM | PN_FIX_TURNS);
+    for (int i = 0; i < 2 * PN_N_FIXES + 2 && is_fixable(status); i++) {
+        const bool one = i < 2 * PN_N_FIXES;
+        unsigned tried = kept | (one ? possible & 1u << i % PN_N_FIXES : turns);
+        if (i == 2 * PN_N_FIXES + 1) tried |= possible;
+        if (tried & PN_FIX_ARGUMENTS) tried &= ~(unsigned)PN_FIX_ARGUMENTS_TEXT;
+        if (tried == kept) continue;
+        puna_error now = {0};
+        status = render_with(j, tried, out, &now);
+        if (status && strcmp(now.msg, last.msg) == 0) continue; /* it did not help */
+        kept = tried;
+        last = now;
     }
     *fixes = kept;
     return status;
@@ -197,6 +200,7 @@ static puna_status read_input(job *j, puna_error *err) {
     const puna_status status =
         check_json(j->in.tools, j->in.tools_bytes, "tools", PN_JSON_LIST, &tools, err);
     if (!tools.n_nodes || pn_json_kind_of(&tools, 0) == PN_JSON_NULL) j->in.tools = NULL;
+    j->has_tools = j->in.tools && tools.nodes[0].n > 0;
     pn_json_free(&tools);
     if (status) return status;
     PN_TRY(check_json(j->in.vars, j->in.vars_bytes, "vars", PN_JSON_OBJECT, &j->vars, err));
@@ -315,6 +319,8 @@ puna_status puna_chat_render(const puna_chat *chat, const puna_chat_input *input
     puna_status status = read_input(&j, err);
     if (!status) status = render(&j, &prompt->out, err);
     if (!status) status = take_spans(prompt, &j, err);
+    if (!status && j.has_tools && !pn_buf_append(&prompt->tools, j.in.tools, j.in.tools_bytes))
+        status = pn_fail_nomem(err, j.in.tools_bytes, "the tools of a prompt");
     if (!status && chat->model) status = take_tokens(prompt, chat->model->vocab, err);
     pn_messages_free(&j.messages);
     pn_json_free(&j.vars);
@@ -332,6 +338,7 @@ void puna_prompt_free(puna_prompt *prompt) {
     pn_free(prompt->spans);
     pn_free(prompt->tokens);
     pn_free(prompt->token_spans);
+    pn_buf_free(&prompt->tools);
     pn_free(prompt);
 }
 

@@ -12,6 +12,7 @@ struct puna_prompt {
     int32_t *token_spans;
     int32_t n_tokens;
     const char *stops[PN_CHAT_MAX_STOPS];
+    pn_buf tools; /* their JSON; empty: none were given */
 };
 
 #endif

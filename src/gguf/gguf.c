@@ -98,6 +98,8 @@ puna_status pn_gguf_open(const char *path, const pn_gguf_options *options, pn_gg
     pn_gguf *g = pn_calloc(1, sizeof *g);
     if (!g) return pn_fail_nomem(err, sizeof *g, "a model file");
     puna_status status = read_parts(g, path, err);
+    if (status == PUNA_OK)
+        status = pn_overrides_apply(g, options->overrides, options->n_overrides, err);
     if (status == PUNA_OK && options->with_data) status = load_data(g, options, err);
     if (status != PUNA_OK) {
         pn_gguf_free(g);

@@ -72,6 +72,8 @@ typedef struct pn_gguf_options {
     bool use_mlock;
     puna_progress_fn progress; /* while reading or paging in tensor data; may be NULL */
     void *progress_user;
+    const puna_override *overrides; /* [n_overrides] keys that count as the file's own */
+    int32_t n_overrides;
 } pn_gguf_options;
 
 /* Opens path and, for a split model, its siblings. The caller frees *gguf; everything handed out

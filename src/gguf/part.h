@@ -66,6 +66,10 @@ puna_status pn_part_read(pn_gguf *gguf, pn_gguf_part *part, puna_error *err);
 /* After the first part is read: checks its split.* keys and reads the other parts (split.c). */
 puna_status pn_split_read(pn_gguf *gguf, puna_error *err);
 
+/* After all parts are read: puts the caller's keys into the first one's table (overrides.c). */
+puna_status pn_overrides_apply(pn_gguf *gguf, const puna_override *overrides, int32_t n,
+                               puna_error *err);
+
 /* As pn_gguf_find and pn_gguf_get_int, messages without the file (values.c). */
 const pn_gguf_kv *pn_table_find(const pn_gguf_table *table, const char *key);
 puna_status pn_table_get_int(const pn_gguf_table *table, const char *key, int64_t min, int64_t max,

@@ -133,7 +133,9 @@ puna_status puna_model_open(const char *path, const puna_model_options *options,
                                   .use_mmap = o.use_mmap,
                                   .use_mlock = o.use_mlock,
                                   .progress = o.progress,
-                                  .progress_user = o.progress_user};
+                                  .progress_user = o.progress_user,
+                                  .overrides = o.overrides,
+                                  .n_overrides = o.n_overrides};
     puna_status status = pn_gguf_open(path, &file, &m->gguf, err);
     if (status == PUNA_OK) status = load(m, err);
     if (status != PUNA_OK) {

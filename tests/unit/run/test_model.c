@@ -285,7 +285,131 @@ static void test_vocabulary_keys(void **state) {
     refuse(PUNA_OPEN_VOCAB, PUNA_E_UNSUPPORTED, "nosuchtok");
 }
 
+/* ---- overrides ---- */
+
+static puna_status open_with(const puna_override *overrides, int32_t n, puna_model **model,
+                             puna_error *err) {
+    puna_model_options options;
+    puna_model_options_init(&options);
+    options.overrides = overrides;
+    options.n_overrides = n;
+    return puna_model_open(tiny, &options, model, err);
+}
+
+/* The value of a key as text, or "absent". */
+static const char *meta_of(const puna_model *m, const char *key) {
+    static char value[256];
+    for (int32_t i = 0; i < puna_model_n_meta(m); i++)
+        if (strcmp(puna_model_meta(m, i, value, sizeof value, NULL), key) == 0) return value;
+    return "absent";
+}
+
+static void test_overrides(void **state) {
+    (void)state;
+    char text[] = "{{ messages }}", key[] = "llama.rope.freq_base";
+    const puna_override overrides[] = {
+        {.key = key, .kind = PUNA_OVERRIDE_FLOAT, .real = 123456.5},
+        {.key = "tokenizer.ggml.add_bos_token", .kind = PUNA_OVERRIDE_BOOL, .integer = 0},
+        {.key = "tokenizer.chat_template", .kind = PUNA_OVERRIDE_TEXT, .text = text},
+        {.key = "llama.context_length", .kind = PUNA_OVERRIDE_INT, .integer = 1},
+        {.key = "llama.context_length", .kind = PUNA_OVERRIDE_INT, .integer = 77},
+    };
+    puna_model *plain = open_ok(tiny, PUNA_OPEN_FULL), *m = NULL;
+    puna_error err = {0};
+    if (open_with(overrides, 5, &m, &err) != PUNA_OK) fail_msg("%s", err.msg);
+    text[0] = key[0] = 'x'; /* they were copied */
+    puna_model_info info = {.size = sizeof info};
+    puna_model_get_info(m, &info);
+    assert_string_equal(info.chat_template, "{{ messages }}");
+    assert_int_equal(info.n_ctx_train, 77); /* replaced, and the last one counts */
+    assert_string_equal(meta_of(m, "llama.context_length"), "77");
+    assert_string_equal(meta_of(plain, "llama.context_length"), "1024");
+    assert_string_equal(meta_of(m, "llama.rope.freq_base"), "123456.5");
+    assert_string_equal(meta_of(plain, "llama.rope.freq_base"), "absent");
+    assert_int_equal(puna_model_n_meta(m), puna_model_n_meta(plain) + 3);
+    assert_true(puna_model_adds_bos(plain));
+    assert_false(puna_model_adds_bos(m));
+    char plan[20000];
+    assert_int_equal(puna_model_explain(m, plan, sizeof plan, NULL, &err), PUNA_OK);
+    assert_non_null(strstr(plan, "base 123456"));
+    puna_model_free(m);
+    puna_model_free(plain);
+}
+
+static void test_refused_overrides(void **state) {
+    (void)state;
+    static char longest[70000];
+    memset(longest, 'k', sizeof longest - 1);
+    const struct {
+        puna_override override;
+        puna_status status;
+        const char *words;
+    } rows[] = {
+        /* the same message as for a file's own key */
+        {{.key = "llama.rope.freq_base", .kind = PUNA_OVERRIDE_TEXT, .text = "many"},
+         PUNA_E_FORMAT,
+         "tiny.gguf: key llama.rope.freq_base has type string, expected f32"},
+        {{.key = "llama.rope.freq_base", .kind = PUNA_OVERRIDE_FLOAT, .real = -1},
+         PUNA_E_FORMAT,
+         "key llama.rope.freq_base is -1, expected"},
+        {{.key = "llama.block_count", .kind = PUNA_OVERRIDE_FLOAT, .real = 2},
+         PUNA_E_FORMAT,
+         "key llama.block_count has type f64, expected an integer"},
+        {{.key = "tokenizer.ggml.add_bos_token", .kind = PUNA_OVERRIDE_INT, .integer = 1},
+         PUNA_E_FORMAT,
+         "add_bos_token has type i64, expected bool"},
+        {{.key = "tokenizer.ggml.tokens", .kind = PUNA_OVERRIDE_TEXT, .text = "a"},
+         PUNA_E_FORMAT,
+         "tokens has type string, expected array of string"},
+        {{.key = "llama.block_count", .kind = PUNA_OVERRIDE_INT, .integer = 3},
+         PUNA_E_FORMAT,
+         "blk.2."},
+        {{.key = "general.architecture", .kind = PUNA_OVERRIDE_TEXT, .text = "nosuch"},
+         PUNA_E_UNSUPPORTED,
+         "nosuch"},
+        /* what is wrong with the override itself */
+        {{.key = "general.alignment", .kind = PUNA_OVERRIDE_INT, .integer = 64},
+         PUNA_E_ARG,
+         "overrides[0]: key general.alignment says how the file is laid out"},
+        {{.key = "split.count", .kind = PUNA_OVERRIDE_INT, .integer = 2},
+         PUNA_E_ARG,
+         "split.count"},
+        {{.key = NULL, .kind = PUNA_OVERRIDE_INT}, PUNA_E_ARG, "overrides[0]: the key is empty"},
+        {{.key = "", .kind = PUNA_OVERRIDE_INT}, PUNA_E_ARG, "overrides[0]: the key is empty"},
+        {{.key = longest, .kind = PUNA_OVERRIDE_INT}, PUNA_E_LIMIT, "69999 bytes, at most 65535"},
+        {{.key = "a", .kind = (puna_override_kind)4}, PUNA_E_ARG, "key a: kind 4 is unknown"},
+        {{.key = "a", .kind = PUNA_OVERRIDE_BOOL, .integer = 2}, PUNA_E_ARG, "0 or 1, not 2"},
+        {{.key = "a", .kind = PUNA_OVERRIDE_TEXT}, PUNA_E_ARG, "key a: the text is NULL"},
+    };
+    puna_model *m = NULL;
+    puna_error err = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (open_with(&rows[i].override, 1, &m, &err) != rows[i].status ||
+            !strstr(err.msg, rows[i].words))
+            fail_msg("row %zu: status %d, \"%s\"; expected %d, \"%s\"", i, err.code, err.msg,
+                     rows[i].status, rows[i].words);
+    assert_int_equal(open_with(NULL, 1, &m, &err), PUNA_E_ARG);
+    assert_int_equal(open_with(NULL, -1, &m, &err), PUNA_E_ARG);
+    static puna_override many[1025];
+    char keys[1025][8];
+    for (int i = 0; i < 1025; i++) {
+        (void)snprintf(keys[i], sizeof keys[i], "k%d", i);
+        many[i] = (puna_override){.key = keys[i], .kind = PUNA_OVERRIDE_INT, .integer = i};
+    }
+    assert_int_equal(open_with(many, 1025, &m, &err), PUNA_E_ARG);
+    assert_string_equal(err.msg, "n_overrides is 1025, allowed: 0 to 1024");
+    if (open_with(many, 1024, &m, &err) != PUNA_OK) fail_msg("%s", err.msg);
+    assert_string_equal(meta_of(m, "k1023"), "1023");
+    assert_string_equal(meta_of(m, "k0"), "0");
+    puna_model_free(m);
+}
+
 /* ---- memory ---- */
+
+static const puna_override added[] = {
+    {.key = "llama.context_length", .kind = PUNA_OVERRIDE_INT, .integer = 99},
+    {.key = "tokenizer.chat_template", .kind = PUNA_OVERRIDE_TEXT, .text = "t"},
+};
 
 static void test_out_of_memory(void **state) {
     (void)state;
@@ -296,7 +420,7 @@ static void test_out_of_memory(void **state) {
         puna_model *m = NULL;
         puna_error err = {0};
         allocations_left = n++;
-        status = open_level(tiny, PUNA_OPEN_FULL, &m, &err);
+        status = open_with(added, 2, &m, &err);
         if (status != PUNA_OK && err.code != PUNA_E_NOMEM)
             fail_msg("allocation %ld failed: status %d, \"%s\"", n, err.code, err.msg);
         puna_model_free(m);
@@ -312,6 +436,7 @@ int main(void) {
         cmocka_unit_test(test_meta),          cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_explain),       cmocka_unit_test(test_detokenize_arguments),
         cmocka_unit_test(test_kinds),         cmocka_unit_test(test_vocabulary_keys),
+        cmocka_unit_test(test_overrides),     cmocka_unit_test(test_refused_overrides),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

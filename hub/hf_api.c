@@ -212,15 +212,14 @@ static hub_status add_file(hf_tree *tree, json_t *entry, const char *repo, hub_e
     return HUB_OK;
 }
 
-static hub_status add_page(hf_tree *tree, const answer *a, const char *repo, hub_error *err) {
+hub_status hf_parse_page(hf_tree *tree, const char *text, size_t n, const char *repo,
+                         hub_error *err) {
     json_error_t where;
-    json_t *page = json_loadb(a->body ? a->body : "", a->n_body, 0, &where);
+    json_t *page = json_loadb(text, n, 0, &where);
     hub_status status = HUB_OK;
     if (!json_is_array(page)) {
-        char *shown = transfer_shown(a->url);
-        status = hub_fail(err, HUB_FAILED, "%s: the answer is no list of files%s%s", shown,
+        status = hub_fail(err, HUB_FAILED, "%s: the hub's answer is no list of files%s%s", repo,
                           page ? "" : ": ", page ? "" : where.text);
-        free(shown);
     }
     for (size_t i = 0; status == HUB_OK && i < json_array_size(page); i++)
         status = add_file(tree, json_array_get(page, i), repo, err);
@@ -288,7 +287,7 @@ hub_status hf_list_files(const hf_client *client, const char *repo, const char *
         if (a.code != 200) {
             status = refuse(client, &a, repo, revision, NULL, err);
         } else {
-            status = add_page(out, &a, repo, err);
+            status = hf_parse_page(out, a.body ? a.body : "", a.n_body, repo, err);
         }
         hub_set(&url, status == HUB_OK ? next_page(client, &a) : NULL);
         transfer_answer_clear(&a);

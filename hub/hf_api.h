@@ -40,6 +40,9 @@ typedef struct hf_tree {
 /* All files of a repository; paths are safe below a folder, or the whole list is refused. */
 hub_status hf_list_files(const hf_client *client, const char *repo, const char *revision,
                          hf_tree *out, hub_error *err);
+/* One page of it, JSON; adds to *tree. */
+hub_status hf_parse_page(hf_tree *tree, const char *text, size_t n, const char *repo,
+                         hub_error *err);
 void hf_tree_clear(hf_tree *tree);
 
 /* Where a file is and which version of it. */

@@ -76,10 +76,13 @@ bool quant_is_part(const char *path, int *part, int *n_parts, size_t *n_stem) {
     if (n <= n_tail || !text_ends(path, ".gguf")) return false;
     const char *tail = path + n - n_tail;
     if (tail[0] != '-' || !text_starts(tail + 6, "-of-")) return false;
-    *part = five_digits(tail + 1);
-    *n_parts = five_digits(tail + 10);
+    int number = five_digits(tail + 1);
+    int count = five_digits(tail + 10);
+    if (number < 1 || count < number) return false;
+    *part = number;
+    *n_parts = count;
     *n_stem = n - n_tail;
-    return *part >= 1 && *n_parts >= 1 && *part <= *n_parts;
+    return true;
 }
 
 /* word in the last part of path, whatever its case. */
@@ -125,7 +128,7 @@ static int fit(const char *path, const char *quant) {
         if (at != path && !is_border(at[-1])) continue;
         while (i < n && at[i] && tolower((unsigned char)at[i]) == tolower((unsigned char)quant[i]))
             i++;
-        if (i == n && is_border(at[n])) return 1;
+        if (i == n && is_border(at[n]) && at[n] != '_') return 1; /* Q4_K is not Q4_K_M */
     }
     return 0;
 }

@@ -12,8 +12,8 @@ enum { QUANT_CHARS = 32 };
 /* The quantisation in a path, upper case, or "". */
 void quant_label(const char *path, char label[QUANT_CHARS]);
 
-/* The number of parts and of this part when path is named as one of several; false otherwise.
- * *n_stem: the length of the path before "-00001-of-". */
+/* The number of parts and of this part when path is named as one of several; otherwise false, and
+ * nothing is set. *n_stem: the length of the path before "-00001-of-". */
 bool quant_is_part(const char *path, int *part, int *n_parts, size_t *n_stem);
 
 /* A model file, and not a projector, an importance matrix or a vocabulary. */

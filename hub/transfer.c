@@ -30,8 +30,9 @@ typedef struct flight {
     CURL *easy;
     size_t n_headers;     /* bytes of the headers that are kept */
     size_t n_all_headers; /* with those of interim answers */
-    size_t n_ignored;     /* bytes of the page that comes with an error */
-    bool started;         /* the sink has */
+    size_t body_room;
+    size_t n_ignored; /* bytes of the page that comes with an error */
+    bool started;     /* the sink has */
     bool too_long;
     bool cut; /* enough of an error page was seen: the answer stands */
     bool sink_refused;
@@ -169,7 +170,10 @@ static size_t keep_body(flight *f, const char *bytes, size_t n) {
         f->too_long = true;
         return 0;
     }
-    f->a->body = hub_memory(f->a->body, f->a->n_body + n + 1, 1);
+    while (f->body_room < f->a->n_body + n + 1) {
+        f->body_room = f->body_room ? f->body_room * 2 : 64 * 1024;
+        f->a->body = hub_memory(f->a->body, f->body_room, 1);
+    }
     memcpy(f->a->body + f->a->n_body, bytes, n);
     f->a->n_body += n;
     f->a->body[f->a->n_body] = 0;

@@ -32,7 +32,7 @@ find_missing_build() {
     has_library libpcre2-8 || missing libpcre2-dev pcre2-devel pcre2
     has_library libutf8proc || missing libutf8proc-dev utf8proc-devel utf8proc
     has_library jansson || missing libjansson-dev jansson-devel jansson
-    has_library libcurl || welcome libcurl4-openssl-dev libcurl-devel curl
+    has_library libcurl || welcome "libcurl4-openssl-dev ca-certificates" libcurl-devel curl
     has_library zlib || welcome zlib1g-dev zlib-devel zlib
     has_library libedit || welcome libedit-dev libedit-devel libedit
 }

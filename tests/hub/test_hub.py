@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -412,6 +413,62 @@ def test_the_official_client_waits_for_us(hub, place):
     path = place.official("result = hf_hub_download('org/model-GGUF', 'm-Q8_0.gguf')")
     assert process.wait(timeout=30) == 0
     assert pathlib.Path(path).read_bytes() == LARGE and hub.bytes_sent() == len(LARGE)
+
+
+def test_progress_bar(hub, place):
+    """On a terminal a bar with bytes and rate, which disappears; elsewhere nothing for short work."""
+    import pty
+    fill(hub, {"m-Q8_0.gguf": Entry(LARGE)})
+    hub.chunk_pause = 0.02
+    master, slave = pty.openpty()
+    process = subprocess.Popen([PUNA, "pull", REPO], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave,
+                               env={**place.env, "TERM": "xterm"})
+    os.close(slave)
+    seen = b""
+    try:
+        while chunk := os.read(master, 4096):
+            seen += chunk
+    except OSError:  # the other end is closed
+        pass
+    process.communicate(timeout=20)
+    os.close(master)
+    assert process.returncode == 0
+    bars = [line for line in seen.decode().split("\r") if "fetching [" in line]
+    assert bars and all(" % " in line and "of 6.0 MiB" in line for line in bars)
+    assert "left" in bars[-1] and "MiB/s" in bars[-1]
+    hub.chunk_pause = 0
+    place.ok("rm", REPO, "-y")
+    assert "\r" not in place.ok("pull", REPO).err
+
+
+# ---- TLS
+
+
+def test_encrypted(hub, place):
+    """A server's certificate must be known: SSL_CERT_FILE makes it so. A redirect may not leave encryption."""
+    import ssl
+    openssl = shutil.which("openssl")
+    if not openssl:
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = place.folder / "key.pem", place.folder / "cert.pem"
+    subprocess.run([openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out",
+                    certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+                   check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    for server in hub.servers.values():
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    plain_cdn = hub.cdn
+    hub.cdn = hub.cdn.replace("http:", "https:")
+    fill(hub)
+    env = {"HF_ENDPOINT": hub.endpoint.replace("http:", "https:")}
+    refused(place.puna("pull", REPO, env=env), "certificate")
+    env["SSL_CERT_FILE"] = str(certificate)
+    place.pull(REPO, env=env)
+    hub.faults.append(lambda role, handler: handler.command == "GET" and role == "hub" and
+                      (handler.answer(302, b"", [("Location", plain_cdn + "/x")]) or True))
+    refused(place.puna("pull", REPO, env=env), "not encrypted")
+    assert hub.of("cdn", "GET")[-1]["path"] != "/x"
 
 
 # ---- refused by the disk

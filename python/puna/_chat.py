@@ -6,18 +6,19 @@ messages cannot contain special tokens. Handlers that users bring get everything
 
 from __future__ import annotations
 
-import ctypes
 import json
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from . import _binding, _completion, llama_chat_format
-from ._binding import PUNA_E_UNSUPPORTED, PunaError, lib
+from . import _completion, llama_chat_format
+from ._binding import PUNA_E_UNSUPPORTED, PunaError
 from ._completion import CompletionCall, stop_list
 from ._log import logger
+from ._template import Template
 from .llama_chat_format import (
     LlamaChatCompletionHandlerRegistry,
+    NamedHandler,
     _arguments_grammar,
     _call_id,
     _calls_message,
@@ -35,72 +36,12 @@ if TYPE_CHECKING:
 OWN_TEMPLATE = "chat_template.default"
 FALLBACK = "llama-2"  # of a model that says nothing about conversations, as in llama-cpp-python
 
-# the handlers of the named formats, unless a user has put others in their place
-_NAMED = dict(LlamaChatCompletionHandlerRegistry._chat_handlers)
-
 _SAMPLING = {"temperature": "temp"}
 for _name in (
     "top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty", "repeat_penalty", "mirostat_mode",
     "mirostat_tau", "mirostat_eta", "logit_bias",
 ):  # fmt: skip
     _SAMPLING[_name] = _name
-
-
-class Prompt:
-    """A rendered conversation: ids to feed, and the texts that end its answer."""
-
-    def __init__(self, handle: int) -> None:
-        self.handle = handle
-        self._finalizer = weakref.finalize(self, lib.puna_prompt_free, handle)
-        n_tokens = ctypes.c_int32()
-        ids = lib.puna_prompt_tokens(handle, ctypes.byref(n_tokens))
-        self.tokens: List[int] = ids[: n_tokens.value] if n_tokens.value else []
-        self.stops: List[str] = []
-        while (stop := lib.puna_prompt_stop(handle, len(self.stops))) is not None:
-            self.stops.append(stop.decode("utf-8", "replace"))
-
-
-class Template:
-    """A puna_chat of a model: its own template, one of its further templates, or a named format."""
-
-    def __init__(self, model: Any, format: Optional[str] = None, template_name: Optional[str] = None) -> None:
-        options = _binding.puna_chat_options()
-        lib.puna_chat_options_init(ctypes.byref(options))
-        if format is not None:
-            options.format = _binding.as_bytes(format)
-        if template_name is not None:
-            options.template_name = _binding.as_bytes(template_name)
-        handle = ctypes.c_void_p()
-        _binding.call(lib.puna_chat_open, model.handle, ctypes.byref(options), ctypes.byref(handle))
-        self.handle = handle.value
-        self._finalizer = weakref.finalize(self, lib.puna_chat_free, handle.value)
-        self.source: str = lib.puna_chat_source(handle).decode()
-
-    def render(self, messages: Sequence[Any], tools: Any, variables: Dict[str, Any]) -> Prompt:
-        given = _binding.puna_chat_input()
-        lib.puna_chat_input_init(ctypes.byref(given))
-        variables = {name: value for name, value in variables.items() if value is not None}
-        for name, value in (("messages", list(messages)), ("tools", tools), ("vars", variables or None)):
-            if value is not None:
-                text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-                setattr(given, name, text)
-                setattr(given, name + "_bytes", len(text))
-        prompt = ctypes.c_void_p()
-        _binding.call(lib.puna_chat_render, self.handle, ctypes.byref(given), ctypes.byref(prompt))
-        assert prompt.value is not None
-        return Prompt(prompt.value)
-
-    def parse(self, prompt: Prompt, answer: str, is_partial: bool = False) -> Dict[str, Any]:
-        """The message that an answer is: content, reasoning_content, tool_calls."""
-        data, message = _binding.as_bytes(answer), ctypes.c_char_p()
-        _binding.call(
-            lib.puna_chat_parse, self.handle, prompt.handle, data, len(data), is_partial, ctypes.byref(message)
-        )
-        try:
-            found: Dict[str, Any] = json.loads(message.value or b"{}")
-            return found
-        finally:
-            lib.puna_free(ctypes.cast(message, ctypes.c_void_p))
 
 
 class Chats:
@@ -151,7 +92,7 @@ class Chats:
         handler = LlamaChatCompletionHandlerRegistry._chat_handlers.get(format)
         if handler is None and format == self.default_format:
             return None
-        if handler is not None and handler is _NAMED.get(format):
+        if isinstance(handler, NamedHandler):
             return None
         return handler or llama_chat_format.get_chat_completion_handler(format)
 
@@ -167,7 +108,13 @@ class Chats:
         handler = self._handler(llama)
         if handler is not None:
             return handler(llama=llama, **arguments)
-        chat = self.prepare(arguments)
+        return self.complete_as(llama.chat_format or self.default_format, arguments)
+
+    def complete_as(self, format: str, arguments: Dict[str, Any]) -> Any:
+        """The same with a named format, whatever the Llama's own is."""
+        llama = self._llama()
+        assert llama is not None
+        chat = ChatCall(llama, self._template(llama, format), arguments)
         if arguments["stream"]:
             return _stream(chat)
         return chat.response(_completion.run(chat.completion))
@@ -199,7 +146,8 @@ class ChatCall:
         self.any_forced = False  # the answer is {"name", "arguments"} of one of the functions
         grammar = self._grammar(arguments, tools, choice)
         self.parses = bool(tools) and choice != "none" and grammar is None
-        variables = {name: arguments[name] for name in ("functions", "function_call", "tool_choice")}
+        names = ("functions", "function_call", "tool_choice")
+        variables = {name: arguments[name] for name in names if arguments[name] is not None}
         self.prompt = template.render(arguments["messages"], tools if choice != "none" else None, variables)
         sampling = llama._sampling(
             arguments["seed"], grammar=grammar, **{ours: arguments[name] for name, ours in _SAMPLING.items()}

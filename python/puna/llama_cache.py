@@ -4,7 +4,8 @@ A cache maps lists of tokens to saved states (``Llama.save_state``). Looking a p
 longest beginning with it, and the model goes on from there. Entries leave when the cache is over its capacity, the
 longest unused first. All caches may be shared by several ``Llama`` objects and threads.
 
-Within one ``Llama`` no cache is needed for a conversation that grows: what agrees with the last prompt is reused anyway.
+Within one ``Llama`` no cache is needed for a conversation that grows: what agrees with an earlier prompt is reused
+anyway.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, BinaryIO, Dict, Iterator, List, Optional, Sequence, Tuple
 
 if TYPE_CHECKING:
-    from ._logits import LlamaState  # type: ignore[import-not-found, unused-ignore]
+    from ._logits import LlamaState
 
 TokenKey = Tuple[int, ...]
 
@@ -268,7 +269,7 @@ def _read_key(file: BinaryIO) -> TokenKey:
 
 def _read_state(file: BinaryIO) -> LlamaState:
     """The state of a file whose key was read already; ValueError when it is damaged."""
-    from ._logits import LlamaState  # type: ignore[import-not-found, unused-ignore]
+    from ._logits import LlamaState
 
     file.seek(0)
     content = file.read()

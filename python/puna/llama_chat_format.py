@@ -1,128 +1,53 @@
 """Ways of writing a conversation for a model, and handlers of chat completions, under llama-cpp-python's names.
 
-Most programs need none of this: ``Llama.create_chat_completion`` uses the template in the model file, or the format that
-``chat_format`` names. This module is for programs that bring a template of their own (``Jinja2ChatFormatter``), make one
-from a Hugging Face tokenizer (``hf_tokenizer_config_to_chat_formatter``), or register a format or a handler under a name
-for ``chat_format``.
+Most programs need none of this: ``Llama.create_chat_completion`` uses the template in the model file, or the format
+that ``chat_format`` names. This module is for programs that bring a template of their own (``Jinja2ChatFormatter``),
+make one from a Hugging Face tokenizer (``hf_tokenizer_config_to_chat_formatter``), or register a format or a handler
+under a name for ``chat_format``.
 
 A **formatter** turns messages into a ``ChatFormatterResponse``: the prompt's text and the texts that end an answer. A
 **handler** answers a whole request: ``chat_formatter_to_chat_completion_handler`` makes one from a formatter.
 
-Templates are rendered by puna's own bounded interpreter: a hostile one ends with ValueError within a second, and nothing
-in it can reach Python.
+Templates are rendered by puna's own bounded interpreter: a hostile one ends with ValueError within a second, and
+nothing in it can reach Python.
 """
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import importlib
+import inspect
 import json
 import os
-import weakref
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple, TypeVar, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
 
-from . import _binding, llama_grammar, llama_types
-from ._binding import PUNA_E_ARG, PUNA_E_FORMAT, PUNA_E_LIMIT, PUNA_E_UNSUPPORTED, PunaError, lib
+from . import llama_grammar, llama_types
+from ._binding import lib
+from ._template import Template
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from .llama import Llama, StoppingCriteriaList  # type: ignore[import-not-found, unused-ignore]
+    from .llama import Llama, StoppingCriteriaList
 
 Messages = List[llama_types.ChatCompletionRequestMessage]
 ChatResult = Union[
     llama_types.CreateChatCompletionResponse, Iterator[llama_types.CreateChatCompletionStreamResponse]
 ]
-
-# ---- the engine's side: a compiled format or template
-
-
-class _Prompt:
-    """A rendered conversation."""
-
-    def __init__(self, text: str, tokens: List[int], stops: List[str]) -> None:
-        self.text = text
-        self.tokens = tokens  # ids to feed, with one BOS where the vocabulary asks for one; empty without a model
-        self.stops = stops  # texts that end an answer
-
-
-class _Template:
-    """A puna_chat: a template's text, or a named format; with a model, prompts have tokens."""
-
-    def __init__(
-        self,
-        text: Optional[str] = None,
-        format: Optional[str] = None,
-        bos: Optional[str] = None,
-        eos: Optional[str] = None,
-        model: Optional[int] = None,
-    ) -> None:
-        self.arguments = {"text": text, "format": format, "bos": bos, "eos": eos}
-        options = _binding.puna_chat_options()
-        lib.puna_chat_options_init(ctypes.byref(options))
-        if text is not None:
-            options.template_text = _binding.as_bytes(text)
-            options.template_bytes = len(_binding.as_bytes(text))
-        for name, value in (("format", format), ("bos", bos), ("eos", eos)):
-            if value is not None:
-                setattr(options, name, _binding.as_bytes(value))
-        handle = ctypes.c_void_p()
-        _call(lib.puna_chat_open, model, ctypes.byref(options), ctypes.byref(handle))
-        self.handle = handle.value
-        self._finalizer = weakref.finalize(self, lib.puna_chat_free, handle.value)
-
-    def with_model(self, model: int) -> _Template:
-        """The same for a model (a puna_model *)."""
-        return _Template(**self.arguments, model=model)
-
-    def render(
-        self, messages: Sequence[Any], tools: Any = None, variables: Optional[Dict[str, Any]] = None, answer: bool = True
-    ) -> _Prompt:
-        """answer: the prompt ends where the answer begins."""
-        entry = _binding.puna_chat_input()
-        lib.puna_chat_input_init(ctypes.byref(entry))
-        entry.no_generation_prompt = not answer
-        for name, value in (("messages", list(messages)), ("tools", tools), ("vars", variables or None)):
-            if value is not None:
-                text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-                setattr(entry, name, text)
-                setattr(entry, name + "_bytes", len(text))
-        prompt = ctypes.c_void_p()
-        _call(lib.puna_chat_render, self.handle, ctypes.byref(entry), ctypes.byref(prompt))
-        try:
-            n_bytes, n_tokens = ctypes.c_size_t(), ctypes.c_int32()
-            address = lib.puna_prompt_text(prompt, ctypes.byref(n_bytes))
-            ids = lib.puna_prompt_tokens(prompt, ctypes.byref(n_tokens))
-            stops: List[str] = []
-            while (stop := lib.puna_prompt_stop(prompt, len(stops))) is not None:
-                stops.append(stop.decode("utf-8", "replace"))
-            rendered = ctypes.string_at(address, n_bytes.value).decode("utf-8", "replace")
-            return _Prompt(rendered, ids[: n_tokens.value] if n_tokens.value else [], stops)
-        finally:
-            lib.puna_prompt_free(prompt)
-
-    def parse(self, answer: str, is_partial: bool = False) -> Dict[str, Any]:
-        """The message that an answer is: content, reasoning_content, tool_calls."""
-        data, message = _binding.as_bytes(answer), ctypes.c_char_p()
-        _call(lib.puna_chat_parse, self.handle, None, data, len(data), is_partial, ctypes.byref(message))
-        try:
-            found: Dict[str, Any] = json.loads(message.value or b"{}")
-            return found
-        finally:
-            lib.puna_free(ctypes.cast(message, ctypes.c_void_p))
-
-
-def _call(function: Any, *arguments: Any) -> None:
-    """As _binding.call, but what the caller's template or messages did wrong is a ValueError."""
-    try:
-        _binding.call(function, *arguments)
-    except PunaError as error:
-        if error.code in (PUNA_E_ARG, PUNA_E_FORMAT, PUNA_E_LIMIT, PUNA_E_UNSUPPORTED):
-            raise ValueError(str(error)) from None
-        raise
-
 
 # ---- handlers and their names
 
@@ -236,7 +161,7 @@ class Jinja2ChatFormatter(ChatFormatter):
         self.bos_token = bos_token
         self.add_generation_prompt = add_generation_prompt
         self.stop_token_ids = set(stop_token_ids) if stop_token_ids is not None else None
-        self._template = _Template(template, bos=bos_token, eos=eos_token)
+        self._template = Template(text=template, bos=bos_token, eos=eos_token)
 
     def __call__(
         self,
@@ -252,7 +177,7 @@ class Jinja2ChatFormatter(ChatFormatter):
         prompt = self._template.render(messages, tools, variables, self.add_generation_prompt).text
         stopping_criteria = None
         if self.stop_token_ids is not None:
-            from .llama import StoppingCriteriaList  # type: ignore[import-not-found, unused-ignore]
+            from .llama import StoppingCriteriaList
 
             stopping_criteria = StoppingCriteriaList([self._ends])
         stop = [self.eos_token] if self.eos_token else None
@@ -285,7 +210,7 @@ def hf_tokenizer_config_to_chat_formatter(
             raise ValueError("tokenizer_config: %s must be a string" % name)
         texts[name] = value
     bos, eos = texts["bos_token"], texts["eos_token"]
-    template = _Template(texts["chat_template"], bos=bos, eos=eos)
+    template = Template(text=texts["chat_template"], bos=bos, eos=eos)
 
     def format_tokenizer_config(messages: Messages, **kwargs: Any) -> ChatFormatterResponse:
         last = [llama_types.ChatCompletionRequestAssistantMessage(role="assistant", content="")]
@@ -559,8 +484,8 @@ _SAMPLING = (
 def chat_formatter_to_chat_completion_handler(chat_formatter: ChatFormatter) -> LlamaChatCompletionHandler:
     """The handler that formats with chat_formatter and completes.
 
-    It answers with text, or with a call where tool_choice names a function (or is "required" and there is one): then the
-    answer is held to the function's parameters. Other tools are shown to the formatter, and their use is up to the text.
+    It answers with text, or with a call where tool_choice names a function (or is "required" and there is one): then
+    the answer is held to the function's parameters. Other tools are shown to the formatter, no more.
     """
 
     def chat_completion_handler(
@@ -628,19 +553,24 @@ def format_names() -> List[str]:
     return names
 
 
+_BOS_TEXTS = ("<s>", "<|begin_of_text|>", "<bos>")  # with which some formats begin themselves
+
+
 class _NamedFormatter:
     """The formatter of one named format. It is compiled when it is first used."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._template: Optional[_Template] = None
+        self._template: Optional[Template] = None
 
     def __call__(self, messages: Messages, **kwargs: Any) -> ChatFormatterResponse:
         if self._template is None:
-            self._template = _Template(format=self.name)
+            self._template = Template(format=self.name)
         tools = kwargs.pop("tools", None)
         prompt = self._template.render(messages, tools, kwargs)
-        return ChatFormatterResponse(prompt.text, stop=prompt.stops or None, added_special=True)
+        return ChatFormatterResponse(
+            prompt.text, stop=prompt.stops or None, added_special=prompt.text.startswith(_BOS_TEXTS)
+        )
 
     def __repr__(self) -> str:
         return "<formatter %s>" % self.name
@@ -675,12 +605,31 @@ format_saiga = _NamedFormatter("saiga")
 format_gemma = _NamedFormatter("gemma")
 
 
-def _register_named_formats() -> None:
-    for name in format_names():
-        register_chat_format(name)(_NamedFormatter(name))
+class NamedHandler:
+    """The handler of one named format: create_chat_completion as a Llama with that chat_format answers it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, *, llama: Llama, **arguments: Any) -> ChatResult:
+        parameters = inspect.signature(type(llama).create_chat_completion).parameters
+        unknown = sorted(set(arguments) - set(parameters))
+        if unknown:
+            raise TypeError("the handler of %s has no argument %s" % (self.name, unknown[0]))
+        given = {name: parameter.default for name, parameter in parameters.items() if name != "self"}
+        given.update(arguments)
+        answer: ChatResult = llama._chat.complete_as(self.name, given)
+        return answer
+
+    def __repr__(self) -> str:
+        return "<handler %s>" % self.name
+
+    def __reduce__(self) -> Any:
+        return NamedHandler, (self.name,)
 
 
-_register_named_formats()
+for _name in format_names():
+    LlamaChatCompletionHandlerRegistry._chat_handlers[_name] = NamedHandler(_name)
 
 
 # ---- images

@@ -5,7 +5,8 @@ r"""Grammars: what a model may answer.
     llm("How many? ", grammar=digits)
 
 A ``LlamaGrammar`` is checked when it is made: one that cannot be read, or a schema with a keyword that cannot be
-enforced, raises ``ValueError`` that names the line or the keyword. It may be used by any number of requests and threads.
+enforced, raises ``ValueError`` that names the line or the keyword. It may be used by any number of requests and
+threads.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import weakref
 from typing import Any, Dict, List, Optional, Union
 
 from . import _binding
-from ._binding import PUNA_E_FORMAT, PUNA_E_LIMIT, PUNA_E_UNSUPPORTED, PunaError, lib
+from ._binding import PUNA_E_LIMIT, PunaError, PunaValueError, lib
 
 LLAMA_GRAMMAR_DEFAULT_ROOT = "root"
 
 
 class LlamaGrammar:
-    """A grammar in GBNF, the notation of llama.cpp. ``_grammar`` is its text, ``_root`` the rule that it starts with."""
+    """A grammar in GBNF, the notation of llama.cpp. ``_grammar`` is its text, ``_root`` the rule it starts with."""
 
     def __init__(self, *args: Any, _grammar: str, _root: str = LLAMA_GRAMMAR_DEFAULT_ROOT, **kwargs: Any) -> None:
         self._grammar = _grammar
@@ -75,8 +76,8 @@ def _open(function: Any, *arguments: Any) -> _Handle:
     try:
         _binding.call(function, *arguments, ctypes.byref(pointer))
     except PunaError as error:
-        if error.code in (PUNA_E_FORMAT, PUNA_E_UNSUPPORTED, PUNA_E_LIMIT):
-            raise ValueError(str(error)) from None
+        if error.code == PUNA_E_LIMIT:
+            raise PunaValueError(str(error), error.code) from None
         raise
     return _Handle(pointer)
 

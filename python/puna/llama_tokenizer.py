@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, List, Optional
 
 if TYPE_CHECKING:
-    from .llama import Llama  # type: ignore[import-not-found, unused-ignore]
+    from .llama import Llama
 
 
 class BaseLlamaTokenizer(abc.ABC):
@@ -51,7 +51,7 @@ class LlamaTokenizer(BaseLlamaTokenizer):
     @classmethod
     def from_ggml_file(cls, path: str) -> LlamaTokenizer:
         """The tokenizer of a GGUF file; a file with a vocabulary only will do."""
-        from .llama import Llama  # type: ignore[import-not-found, unused-ignore]
+        from .llama import Llama
 
         return cls(Llama(model_path=path, vocab_only=True, verbose=False))
 

@@ -1,1 +1,0 @@
-"""The tests of what llama-cpp-python's programs find in puna."""

@@ -5,11 +5,12 @@
 #ifndef PN_BACKEND_BACKEND_H
 #define PN_BACKEND_BACKEND_H
 
+#include "backend/batch.h"
 #include "plan/plan.h"
 
-#include <stdatomic.h>
-
-#define PN_PAGE_POSITIONS 64 /* positions of one KV page */
+_Static_assert((int)PN_KV_F16 == (int)PUNA_KV_F16 && (int)PN_KV_F32 == (int)PUNA_KV_F32 &&
+                   (int)PN_KV_Q8_0 == (int)PUNA_KV_Q8_0,
+               "ORDER puna_kv_type");
 
 typedef struct pn_device_config {
     int32_t n_batch;  /* rows of a batch at most */
@@ -17,7 +18,7 @@ typedef struct pn_device_config {
     int32_t n_pages;  /* KV pages */
     int32_t n_ctx;    /* positions of one sequence at most */
     int32_t n_threads;
-    puna_kv_type kv_type;
+    pn_kv_type kv_type;
 } pn_device_config;
 
 /* What a device allocates, by purpose, in bytes. */
@@ -25,33 +26,6 @@ typedef struct pn_device_memory {
     uint64_t kv_bytes, kv_bytes_per_page;
     uint64_t activations_bytes, logits_bytes, scratch_bytes;
 } pn_device_memory;
-
-/* Values of one batch row, valid during the call: logits [n_vocab], or the hidden state [n_embd]
- * that the LOGITS operation reads. */
-typedef void (*pn_row_fn)(void *user, int32_t row, const float *values);
-
-/* Rows of one sequence are consecutive and in position order. All that is handed out comes in
- * ascending order of rows, on the thread that called run, hidden states before logits. */
-typedef struct pn_batch {
-    int32_t n_rows;
-    const int32_t *tokens;       /* [n_rows] */
-    const int32_t *positions;    /* [n_rows] */
-    const int32_t *seqs;         /* [n_rows] index into pages */
-    const int32_t *const *pages; /* pages[seq][position / PN_PAGE_POSITIONS] */
-    int32_t n_outputs;
-    const int32_t *output_rows; /* [n_outputs] the rows that SELECT keeps, ascending */
-    int32_t n_hidden;
-    const int32_t *hidden_outputs; /* [n_hidden] indices into output_rows, ascending */
-    pn_row_fn on_hidden;           /* not NULL when n_hidden > 0 */
-    int32_t n_logits;
-    const int32_t *logit_outputs; /* [n_logits] indices into output_rows, ascending; no other row
-                                     costs a product with the vocabulary */
-    pn_row_fn on_logits;          /* not NULL when n_logits > 0 */
-    void *user;                   /* handed to on_hidden, on_logits and progress */
-    const atomic_bool *cancel;    /* looked at between operations */
-    bool (*progress)(void *user,
-                     double fraction); /* share of this batch done; false cancels; may be NULL */
-} pn_batch;
 
 typedef struct pn_device pn_device;
 

@@ -6,6 +6,7 @@
 #define PN_CPU_DEVICE_H
 
 #include "base/threads.h"
+#include "backend/backend.h"
 #include "cpu/kernels.h"
 
 /* One aligned block per purpose; sizes by pn_cpu_layout, which is also what pn_backend.memory

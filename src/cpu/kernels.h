@@ -10,7 +10,8 @@
 #ifndef PN_CPU_KERNELS_H
 #define PN_CPU_KERNELS_H
 
-#include "backend/backend.h"
+#include "backend/batch.h"
+#include "plan/operands.h"
 #include "simd/isa.h"
 
 /* ---- matrix products: out[row][o] = sum_i w[o][i] x[row][i] + bias[o]
@@ -40,7 +41,7 @@ typedef struct pn_acts {
 
 typedef struct pn_attn_job {
     const pn_attention *attn;
-    puna_kv_type kv_type;
+    pn_kv_type kv_type;
     unsigned char *kv; /* this layer's pages: page p at kv + p * page_bytes */
     size_t page_bytes;
     const pn_batch *batch;
@@ -84,7 +85,7 @@ typedef struct pn_kernels {
     /* ---- attention (isa/attention.c) ---- */
     /* Bytes of one page of one layer: keys [n_head_kv][head_dim][64 positions], then values
      * [n_head_kv][64 positions][head_dim]; for q8_0 the scales follow. A multiple of 64. */
-    size_t (*kv_page_bytes)(const pn_attention *attn, puna_kv_type type);
+    size_t (*kv_page_bytes)(const pn_attention *attn, pn_kv_type type);
     /* Writes key and value [n_head_kv * head_dim] of one position into its page. */
     void (*kv_store)(const pn_attn_job *job, int32_t page, int32_t slot, const float *k,
                      const float *v);

@@ -13,20 +13,21 @@
 #ifndef PN_CPU_KV_LAYOUT_H
 #define PN_CPU_KV_LAYOUT_H
 
-#include "backend/backend.h"
+#include "backend/batch.h"
+#include "plan/operands.h"
 
 enum { PN_KV_Q8_GROUP = 32 };
 
 /* One KV head of one page. */
 typedef struct pn_kv_view {
-    puna_kv_type type;
+    pn_kv_type type;
     int32_t head_dim, n_groups;
     unsigned char *keys, *values;
     float *key_scales, *value_scales; /* q8_0 */
 } pn_kv_view;
 
-static inline size_t pn_kv_elem_bytes(puna_kv_type type) {
-    return type == PUNA_KV_F32 ? 4 : type == PUNA_KV_F16 ? 2 : 1;
+static inline size_t pn_kv_elem_bytes(pn_kv_type type) {
+    return type == PN_KV_F32 ? 4 : type == PN_KV_F16 ? 2 : 1;
 }
 
 static inline int32_t pn_kv_n_groups(int32_t head_dim) {
@@ -34,7 +35,7 @@ static inline int32_t pn_kv_n_groups(int32_t head_dim) {
 }
 
 /* page: the page of one layer. */
-static inline pn_kv_view pn_kv_view_of(const pn_attention *attn, puna_kv_type type,
+static inline pn_kv_view pn_kv_view_of(const pn_attention *attn, pn_kv_type type,
                                        unsigned char *page, int32_t head_kv) {
     const size_t side_bytes = (size_t)attn->head_dim * PN_PAGE_POSITIONS * pn_kv_elem_bytes(type);
     const size_t n_heads = (size_t)attn->n_head_kv, head = (size_t)head_kv;

@@ -6,8 +6,8 @@
 #include <string.h>
 
 /* Bytes of one position in one layer. */
-static size_t layer_row_bytes(const pn_attention *attn, puna_kv_type type) {
-    const size_t n_scales = type == PUNA_KV_Q8_0 ? (size_t)pn_kv_n_groups(attn->head_dim) : 0;
+static size_t layer_row_bytes(const pn_attention *attn, pn_kv_type type) {
+    const size_t n_scales = type == PN_KV_Q8_0 ? (size_t)pn_kv_n_groups(attn->head_dim) : 0;
     return 2 * (size_t)attn->n_head_kv *
            ((size_t)attn->head_dim * pn_kv_elem_bytes(type) + n_scales * sizeof(float));
 }
@@ -33,7 +33,7 @@ static void move(void *row, void *page, size_t step, int32_t n, size_t bytes, bo
 }
 
 /* One position of one layer; slot: its place in the page. */
-static void move_position(const pn_attention *attn, puna_kv_type type, unsigned char *page,
+static void move_position(const pn_attention *attn, pn_kv_type type, unsigned char *page,
                           size_t slot, unsigned char *row, bool to_page) {
     const size_t bytes = pn_kv_elem_bytes(type), dim = (size_t)attn->head_dim;
     const size_t n_heads = (size_t)attn->n_head_kv;
@@ -45,7 +45,7 @@ static void move_position(const pn_attention *attn, puna_kv_type type, unsigned 
              bytes, to_page);
         move(row + (n_heads + head) * dim * bytes, kv.values + slot * dim * bytes, 1,
              attn->head_dim, bytes, to_page);
-        if (type != PUNA_KV_Q8_0) continue;
+        if (type != PN_KV_Q8_0) continue;
         move(scales + head * n, kv.key_scales + slot, PN_PAGE_POSITIONS, kv.n_groups, 4, to_page);
         move(scales + (n_heads + head) * n, kv.value_scales + slot * (size_t)kv.n_groups, 1,
              kv.n_groups, 4, to_page);

@@ -42,7 +42,7 @@ static void measure(const puna_model *model, const puna_engine_options *o, int32
         .n_pages = pages_per_seq * o->n_seq,
         .n_ctx = n_ctx,
         .n_threads = o->n_threads,
-        .kv_type = o->kv_type,
+        .kv_type = (pn_kv_type)o->kv_type,
     };
     pn_device_memory m;
     pn_backend_cpu.memory(&model->plan, config, &m);

@@ -17,6 +17,7 @@
  * Scores that are NaN or infinite make the row NaN. */
 #include "cpu/isa/attention_kv.h"
 #include "cpu/isa/attention_tile.h"
+#include "base/mem.h"
 #include "cpu/isa/isa_fns.h"
 
 #include <math.h>
@@ -191,15 +192,15 @@ static void init_queries(query_block *qb, const pn_attn_job *job, const cut *c, 
 
 /* Few queries read float16 where it lies; many share one conversion per block of 64 by 64. */
 static bool reads_in_place(const pn_kv_view *kv, span queries) {
-    if (kv->type == PUNA_KV_F32) return true;
-    return kv->type == PUNA_KV_F16 && queries.end - queries.begin <= 2 * TILE_ROWS;
+    if (kv->type == PN_KV_F32) return true;
+    return kv->type == PN_KV_F16 && queries.end - queries.begin <= 2 * TILE_ROWS;
 }
 
 static void score_page(query_block *qb, const pn_kv_view *kv, span queries) {
     const bool in_place = reads_in_place(kv, queries);
     memset(qb->scores[queries.begin], 0,
            (size_t)(queries.end - queries.begin) * BLOCK * sizeof(float));
-    const tile_matrix keys = {kv->keys, BLOCK, kv->type == PUNA_KV_F16, kv->values};
+    const tile_matrix keys = {kv->keys, BLOCK, kv->type == PN_KV_F16, kv->values};
     const tile_matrix converted = {qb->block, BLOCK, false, NULL};
     const int32_t step = in_place ? kv->head_dim : BLOCK;
     for (int32_t d = 0; d < kv->head_dim; d += step) {
@@ -311,7 +312,7 @@ static void add_page(query_block *qb, const pn_kv_view *kv, const unsigned char 
     for (int32_t d = 0; d < kv->head_dim; d += step) {
         const int32_t n = min_i32(step, kv->head_dim - d);
         const int32_t n_columns = (n + PN_LANES - 1) / PN_LANES * PN_LANES;
-        tile_matrix values = {kv->values, (size_t)kv->head_dim, kv->type == PUNA_KV_F16, ahead};
+        tile_matrix values = {kv->values, (size_t)kv->head_dim, kv->type == PN_KV_F16, ahead};
         if (!in_place) {
             load_values(kv, d, n, spans[queries.begin].begin, spans[last].end, qb->block);
             values = (tile_matrix){qb->block, BLOCK, false, NULL};

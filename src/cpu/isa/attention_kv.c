@@ -6,10 +6,10 @@
 
 enum { MAX_HEAD_DIM = 512 };
 
-size_t PN_ISA_FN(pn_kv_page_bytes)(const pn_attention *attn, puna_kv_type type) {
+size_t PN_ISA_FN(pn_kv_page_bytes)(const pn_attention *attn, pn_kv_type type) {
     const size_t per_head = (size_t)attn->head_dim * BLOCK * pn_kv_elem_bytes(type);
     const size_t n_scales =
-        type == PUNA_KV_Q8_0 ? (size_t)pn_kv_n_groups(attn->head_dim) * BLOCK : 0;
+        type == PN_KV_Q8_0 ? (size_t)pn_kv_n_groups(attn->head_dim) * BLOCK : 0;
     return 2 * (size_t)attn->n_head_kv * (per_head + n_scales * sizeof(float));
 }
 
@@ -74,9 +74,9 @@ void PN_ISA_FN(pn_kv_store)(const pn_attn_job *job, int32_t page, int32_t slot, 
         const pn_kv_view kv = kv_view_of(job, page, head);
         const size_t at = (size_t)head * (size_t)job->attn->head_dim;
         switch (job->kv_type) {
-        case PUNA_KV_F32: store_f32(&kv, (size_t)slot, k + at, v + at); break;
-        case PUNA_KV_F16: store_f16(&kv, (size_t)slot, k + at, v + at); break;
-        case PUNA_KV_Q8_0: store_q8(&kv, (size_t)slot, k + at, v + at); break;
+        case PN_KV_F32: store_f32(&kv, (size_t)slot, k + at, v + at); break;
+        case PN_KV_F16: store_f16(&kv, (size_t)slot, k + at, v + at); break;
+        case PN_KV_Q8_0: store_q8(&kv, (size_t)slot, k + at, v + at); break;
         }
     }
 }

@@ -36,7 +36,7 @@ void PN_ISA_FN(pn_softmax)(float *x, int32_t n);
 void PN_ISA_FN(pn_axpy)(float *acc, const float *x, float weight, int32_t n);
 
 /* ---- attention.c ---- */
-size_t PN_ISA_FN(pn_kv_page_bytes)(const pn_attention *attn, puna_kv_type type);
+size_t PN_ISA_FN(pn_kv_page_bytes)(const pn_attention *attn, pn_kv_type type);
 void PN_ISA_FN(pn_kv_store)(const pn_attn_job *job, int32_t page, int32_t slot, const float *k,
                             const float *v);
 size_t PN_ISA_FN(pn_attn_scratch_bytes)(const pn_attention *attn, int32_t n_rows, int32_t n_ctx);

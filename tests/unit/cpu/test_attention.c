@@ -19,7 +19,7 @@ enum { MAX_SEQS = 3, MAX_PAGES = 12, POOL_PAGES = MAX_SEQS * MAX_PAGES };
 /* What is stored: n_positions of each sequence. Values are exact in the type. */
 typedef struct world {
     pn_attention attn;
-    puna_kv_type type;
+    pn_kv_type type;
     int32_t n_seqs, n_positions;
     float *k, *v, *q; /* [n_seqs][n_positions][width] */
     int32_t page_of[MAX_SEQS][MAX_PAGES];
@@ -69,7 +69,7 @@ static void store_all(world *w, pn_isa isa, const pn_kernels *k) {
         }
 }
 
-static void open_world(world *w, const pn_attention *attn, puna_kv_type type, int32_t n_seqs,
+static void open_world(world *w, const pn_attention *attn, pn_kv_type type, int32_t n_seqs,
                        int32_t n_positions) {
     *w = (world){.attn = *attn, .type = type, .n_seqs = n_seqs, .n_positions = n_positions};
     random_state = (uint64_t)(attn->head_dim * 1000 + attn->n_head * 10 + (int)type);
@@ -235,7 +235,7 @@ static int32_t pick_rows(const world *w, row *rows, int32_t run) {
     return n;
 }
 
-static void check_world(const pn_attention *attn, puna_kv_type type, int32_t n_seqs,
+static void check_world(const pn_attention *attn, pn_kv_type type, int32_t n_seqs,
                         int32_t n_positions, int32_t run) {
     world w;
     open_world(&w, attn, type, n_seqs, n_positions);
@@ -262,7 +262,7 @@ static pn_attention attention(int32_t n_head, int32_t n_head_kv, int32_t head_di
                           softcap};
 }
 
-static const puna_kv_type types[] = {PUNA_KV_F16, PUNA_KV_F32, PUNA_KV_Q8_0};
+static const pn_kv_type types[] = {PN_KV_F16, PN_KV_F32, PN_KV_Q8_0};
 
 static void test_head_shapes(void **state) {
     (void)state;
@@ -293,13 +293,13 @@ static void test_windows(void **state) {
 static void test_softcap(void **state) {
     (void)state;
     const pn_attention attn = attention(4, 2, 32, 40, 2.0f);
-    check_world(&attn, PUNA_KV_F16, 1, 300, 4);
+    check_world(&attn, PN_KV_F16, 1, 300, 4);
 }
 
 static void test_sequences_side_by_side(void **state) {
     (void)state;
     const pn_attention attn = attention(6, 2, 32, 0, 0.0f);
-    check_world(&attn, PUNA_KV_F16, 3, 280, 3);
+    check_world(&attn, PN_KV_F16, 3, 280, 3);
 }
 
 /* Positions after the row may hold anything, also within the row's own page, and change no bit. */
@@ -307,7 +307,7 @@ static void test_future_is_unseen(void **state) {
     (void)state;
     const pn_attention attn = attention(4, 2, 64, 0, 0.0f);
     world w;
-    open_world(&w, &attn, PUNA_KV_F16, 1, 70);
+    open_world(&w, &attn, PN_KV_F16, 1, 70);
     row rows[70];
     for (int32_t p = 0; p < 70; p++) rows[p] = (row){0, p};
     float *want = new_floats(70 * 256);

@@ -1,10 +1,16 @@
 /* progress.c: how far long work has come, on stderr. */
+#define _DEFAULT_SOURCE /* struct winsize */
 #include "progress.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "cli_print.h"
+
+enum { MIN_BAR = 5, MAX_BAR = 30 };
 
 static const double patience_s = 0.5;
 static const double redraw_s = 0.1;
@@ -31,13 +37,26 @@ static void format_duration(char *buf, size_t buf_bytes, double seconds) {
     }
 }
 
+static int terminal_columns(void) {
+    struct winsize size;
+    bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return known ? size.ws_col : 80;
+}
+
+/* One line that does not wrap: a wrapped one could not be taken back. */
 static void draw_bar(const progress *p, double fraction, const char *left, const char *note) {
-    char bar[31];
-    int full = (int)(fraction * 30);
-    for (int i = 0; i < 30; i++) bar[i] = i < full ? '#' : '.';
-    bar[30] = 0;
-    fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %s left  %s", p->what, bar, fraction * 100, left,
-            note);
+    char rest[160];
+    char line[240];
+    char bar[MAX_BAR + 1];
+    int columns = terminal_columns() - 1;
+    int n_rest = snprintf(rest, sizeof rest, "] %3.0f %%  %s left  %s", fraction * 100, left, note);
+    int n_bar = columns - n_rest - (int)strlen(p->what) - 2;
+    n_bar = n_bar > MAX_BAR ? MAX_BAR : n_bar < MIN_BAR ? MIN_BAR : n_bar;
+    int full = (int)(fraction * n_bar);
+    for (int i = 0; i < n_bar; i++) bar[i] = i < full ? '#' : '.';
+    bar[n_bar] = 0;
+    snprintf(line, sizeof line, "%s [%s%s", p->what, bar, rest);
+    fprintf(stderr, "\r\033[K%.*s", columns, line);
     fflush(stderr);
 }
 

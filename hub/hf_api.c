@@ -12,7 +12,7 @@
 #include "names.h"
 
 enum {
-    MAX_PAGE_BYTES = 16 * 1024 * 1024,
+    MAX_PAGE_BYTES = 4 * 1024 * 1024, /* of a thousand files; JSON can grow fifty-fold in memory */
     MAX_PAGES = 40,
     MAX_FILES = 20000,
     MAX_TOKEN_BYTES = 1024

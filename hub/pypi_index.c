@@ -12,7 +12,7 @@
 #include "fetch.h"
 #include "names.h"
 
-enum { MAX_PAGE_BYTES = 32 * 1024 * 1024, MAX_WHEELS = 50000, MAX_NUMBERS = 8 };
+enum { MAX_PAGE_BYTES = 8 * 1024 * 1024, MAX_WHEELS = 50000, MAX_NUMBERS = 8 };
 
 static const char accepted[] = "application/vnd.pypi.simple.v1+json, "
                                "application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01";

@@ -26,6 +26,7 @@ typedef enum value_kind {
     SEED,
     CACHE_TYPE,
     CHAIN,
+    WHEN_FULL,
     BREAKER,
     BIAS
 } value_kind;
@@ -45,20 +46,23 @@ typedef struct row {
 } row;
 
 #define OPTION(member) offsetof(options, member)
-#define ALL_COMMANDS   (~0u)
+#define SETTING        (1u << 31) /* no command: the row can be changed in a chat */
+#define ALL_COMMANDS   (~SETTING)
+#define GENERATING     (CMD_RUN | CMD_CHAT)
+#define SAMPLING       (CMD_RUN | CMD_CHAT | SETTING)
 #define WITH_MODEL     (ALL_COMMANDS & ~(unsigned)(CMD_PULL | CMD_LS | CMD_RM | CMD_GRAMMAR))
-#define WITH_ENGINE    (CMD_RUN | CMD_BENCH | CMD_EVAL | CMD_LOGITS)
+#define WITH_ENGINE    (CMD_RUN | CMD_CHAT | CMD_BENCH | CMD_EVAL | CMD_LOGITS)
 #define WITH_PROMPT    (CMD_RUN | CMD_LOGITS | CMD_TOKENIZE)
 #define WITH_JSON                                                                                  \
-    (CMD_RUN | CMD_SHOW | CMD_PLAN | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_TOKENIZE | CMD_RENDER | \
-     CMD_PULL | CMD_LS | CMD_RM)
+    (CMD_RUN | CMD_CHAT | CMD_SHOW | CMD_PLAN | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_TOKENIZE | \
+     CMD_RENDER | CMD_PULL | CMD_LS | CMD_RM)
 #define BIG 2147483647.0
 
 static const row rows[] = {
-    {"input", "model", NULL, "m", TEXT, WITH_MODEL, OPTION(model),
-     0, 0, "FILE", "a GGUF file, or a model's name: 'puna help pull' (smollm2)"},
-    {NULL, "offline", NULL, NULL, FLAG, WITH_MODEL | CMD_PULL, OPTION(offline), 0, 0,
-     NULL, "never use the network; HF_HUB_OFFLINE=1 says the same"},
+    {"input", "model", NULL, "m", TEXT, WITH_MODEL, OPTION(model), 0, 0, "FILE",
+     "a GGUF file, or a model's name: 'puna help pull' (smollm2)"},
+    {NULL, "offline", NULL, NULL, FLAG, WITH_MODEL | CMD_PULL, OPTION(offline), 0, 0, NULL,
+     "never use the network; HF_HUB_OFFLINE=1 says the same"},
     {NULL, "file", NULL, NULL, TEXT, CMD_PULL, OPTION(glob), 0, 0, "GLOB",
      "the file of the repository that matches, such as '*q4_k_m.gguf', in place of QUANT"},
     {NULL, "rev", "revision", NULL, TEXT, CMD_PULL, OPTION(revision), 0, 0, "REVISION",
@@ -66,12 +70,13 @@ static const row rows[] = {
     {NULL, "local-dir", NULL, NULL, TEXT, CMD_PULL, OPTION(local_dir), 0, 0, "DIR",
      "put plain files into DIR in place of the hub's cache"},
     {NULL, "yes", NULL, "y", FLAG, CMD_RM, OPTION(yes), 0, 0, NULL, "remove without asking"},
-    {NULL, "prompt", NULL, "p", TEXT, WITH_PROMPT, OPTION(prompt), 0, 0, "TEXT", "the prompt"},
-    {NULL, "file", NULL, "f", TEXT, WITH_PROMPT | CMD_EVAL, OPTION(file), 0, 0, "FILE",
+    {NULL, "prompt", NULL, "p", TEXT, WITH_PROMPT | CMD_CHAT, OPTION(prompt), 0, 0, "TEXT",
+     "the prompt"},
+    {NULL, "file", NULL, "f", TEXT, WITH_PROMPT | CMD_CHAT | CMD_EVAL, OPTION(file), 0, 0, "FILE",
      "read the text from FILE; - is standard input"},
     {NULL, "ids", NULL, NULL, TEXT, CMD_LOGITS, OPTION(ids), 0, 0, "1,2,3",
      "token ids in place of a prompt, used as they are"},
-    {NULL, "escape", NULL, "e", FLAG, WITH_PROMPT, OPTION(escape), 0, 0, NULL,
+    {NULL, "escape", NULL, "e", FLAG, WITH_PROMPT | CMD_CHAT, OPTION(escape), 0, 0, NULL,
      "\\n, \\t, \\\\ and \\xHH in the prompt stand for those characters"},
     {NULL, "no-bos", NULL, NULL, FLAG, WITH_PROMPT | CMD_EVAL, OPTION(no_bos), 0, 0, NULL,
      "add no special tokens (BOS, EOS, CLS, SEP) around the text"},
@@ -87,7 +92,19 @@ static const row rows[] = {
     {NULL, "jsonl", NULL, NULL, FLAG, CMD_DETOKENIZE, OPTION(jsonl), 0, 0, NULL,
      "each line of standard input is a JSON array of ids; print one JSON string for each"},
 
-    {"conversation", "messages", NULL, NULL, TEXT, CMD_RENDER, OPTION(messages), 0, 0, "FILE",
+    {"conversation", "system-prompt", NULL, "sys", TEXT, CMD_CHAT, OPTION(system_prompt), 0, 0,
+     "TEXT", "what the model is told before the conversation"},
+    {NULL, "system-prompt-file", NULL, "sysf", TEXT, CMD_CHAT, OPTION(system_file), 0, 0, "FILE",
+     "the same, read from FILE"},
+    {NULL, "load", NULL, NULL, TEXT, CMD_CHAT, OPTION(load_path), 0, 0, "FILE",
+     "go on with a conversation that /save wrote"},
+    {NULL, "context-overflow", NULL, NULL, WHEN_FULL, CMD_CHAT, OPTION(overflow), 0, 0, "WHAT",
+     "when the context is full: stop, drop the oldest turns, or ask (ask)"},
+    {NULL, "template", "chat-template-file", NULL, TEXT, CMD_CHAT, OPTION(template_path), 0, 0,
+     "FILE", "a Jinja template in place of the model's"},
+    {NULL, "chat-template-kwargs", NULL, NULL, TEXT, CMD_CHAT, OPTION(template_vars), 0, 0, "JSON",
+     "further variables of the template, such as '{\"enable_thinking\": false}'"},
+    {NULL, "messages", NULL, NULL, TEXT, CMD_RENDER, OPTION(messages), 0, 0, "FILE",
      "read the messages from FILE, JSON; - is standard input (-)"},
     {NULL, "tools", NULL, NULL, TEXT, CMD_RENDER, OPTION(tools), 0, 0, "FILE",
      "read the tools that may be called from FILE, a JSON list"},
@@ -95,8 +112,8 @@ static const row rows[] = {
      "read further variables of the template from FILE, a JSON object"},
     {NULL, "template", "chat-template-file", NULL, TEXT, CMD_RENDER, OPTION(template_path), 0, 0,
      "FILE", "a Jinja template in place of the model's; messages reach it as they are"},
-    {NULL, "chat-template", NULL, NULL, TEXT, CMD_RENDER, OPTION(chat_template), 0, 0, "NAME",
-     "a known format in place of the model's template; an unknown NAME lists them"},
+    {NULL, "chat-template", NULL, NULL, TEXT, CMD_RENDER | CMD_CHAT, OPTION(chat_template), 0, 0,
+     "NAME", "a known format in place of the model's template; an unknown NAME lists them"},
     {NULL, "bos", NULL, NULL, TEXT, CMD_RENDER, OPTION(bos), 0, 0, "TEXT",
      "what the template's bos_token is (the model's)"},
     {NULL, "eos", NULL, NULL, TEXT, CMD_RENDER, OPTION(eos), 0, 0, "TEXT",
@@ -116,70 +133,70 @@ static const row rows[] = {
     {NULL, "jsonl", NULL, NULL, FLAG, CMD_GRAMMAR, OPTION(jsonl), 0, 0, NULL,
      "each line of standard input is a JSON string, or a list of strings and token ids"},
 
-    {"generation", "predict", "n-predict", "n", WHOLE, CMD_RUN, OPTION(n_predict), -1, BIG, "N",
+    {"generation", "predict", "n-predict", "n", WHOLE, SAMPLING, OPTION(n_predict), -1, BIG, "N",
      "tokens to generate at most; -1 goes on until the model ends or the context is full (-1)"},
-    {NULL, "ignore-eos", NULL, NULL, FLAG, CMD_RUN, OPTION(sampler.ignore_end), 0, 0, NULL,
+    {NULL, "ignore-eos", NULL, NULL, FLAG, GENERATING, OPTION(sampler.ignore_end), 0, 0, NULL,
      "never sample a token that ends the text"},
     {NULL, "echo", "display-prompt", NULL, FLAG, CMD_RUN, OPTION(echo), 0, 0, NULL,
      "print the prompt before the generated text"},
     {NULL, "no-display-prompt", NULL, NULL, UNFLAG, CMD_RUN, OPTION(echo), 0, 0, NULL,
      "do not print the prompt (the default)"},
 
-    {NULL, "grammar", NULL, NULL, TEXT, CMD_RUN, OPTION(grammar), 0, 0, "GBNF",
+    {NULL, "grammar", NULL, NULL, TEXT, GENERATING, OPTION(grammar), 0, 0, "GBNF",
      "generate only texts of this grammar, in GBNF as llama.cpp reads it"},
-    {NULL, "grammar-file", NULL, NULL, TEXT, CMD_RUN, OPTION(grammar_path), 0, 0, "FILE",
+    {NULL, "grammar-file", NULL, NULL, TEXT, GENERATING, OPTION(grammar_path), 0, 0, "FILE",
      "read the grammar from FILE"},
-    {NULL, "json-schema", NULL, "j", TEXT, CMD_RUN, OPTION(schema), 0, 0, "SCHEMA",
+    {NULL, "json-schema", NULL, "j", TEXT, GENERATING, OPTION(schema), 0, 0, "SCHEMA",
      "generate only JSON that this JSON schema allows; {} for any JSON"},
-    {NULL, "json-schema-file", NULL, "jf", TEXT, CMD_RUN, OPTION(schema_path), 0, 0, "FILE",
+    {NULL, "json-schema-file", NULL, "jf", TEXT, GENERATING, OPTION(schema_path), 0, 0, "FILE",
      "read the JSON schema from FILE"},
 
-    {"sampling", "seed", NULL, "s", SEED, CMD_RUN, OPTION(sampler.seed), 0, 0, "N",
+    {"sampling", "seed", NULL, "s", SEED, SAMPLING, OPTION(sampler.seed), 0, 0, "N",
      "seed of the random numbers; -1 draws one and prints it (-1)"},
-    {NULL, "temp", "temperature", NULL, REAL, CMD_RUN, OPTION(sampler.temperature), 0, 1e6, "T",
+    {NULL, "temp", "temperature", NULL, REAL, SAMPLING, OPTION(sampler.temperature), 0, 1e6, "T",
      "temperature; 0 always takes the most likely token (0.8)"},
-    {NULL, "top-k", NULL, NULL, WHOLE, CMD_RUN, OPTION(sampler.top_k), -BIG, BIG, "K",
+    {NULL, "top-k", NULL, NULL, WHOLE, SAMPLING, OPTION(sampler.top_k), -BIG, BIG, "K",
      "only the K most likely tokens; 0 is off (40)"},
-    {NULL, "top-p", NULL, NULL, REAL, CMD_RUN, OPTION(sampler.top_p), 0, 1, "P",
+    {NULL, "top-p", NULL, NULL, REAL, SAMPLING, OPTION(sampler.top_p), 0, 1, "P",
      "only the likeliest tokens that make up P together; 1 is off (0.95)"},
-    {NULL, "min-p", NULL, NULL, REAL, CMD_RUN, OPTION(sampler.min_p), 0, 1, "P",
+    {NULL, "min-p", NULL, NULL, REAL, SAMPLING, OPTION(sampler.min_p), 0, 1, "P",
      "only tokens at least P times as likely as the likeliest; 0 is off (0.05)"},
-    {NULL, "typical", "typical-p", NULL, REAL, CMD_RUN, OPTION(sampler.typical_p), 0, 1, "P",
+    {NULL, "typical", "typical-p", NULL, REAL, SAMPLING, OPTION(sampler.typical_p), 0, 1, "P",
      "locally typical sampling; 1 is off (1)"},
-    {NULL, "top-nsigma", "top-n-sigma", NULL, REAL, CMD_RUN, OPTION(sampler.top_n_sigma), -1e6, 1e6,
-     "N", "only logits within N standard deviations of the highest; -1 is off (-1)"},
-    {NULL, "xtc-probability", NULL, NULL, REAL, CMD_RUN, OPTION(sampler.xtc_probability), 0, 1, "P",
-     "how often XTC removes the top choices; 0 is off (0)"},
-    {NULL, "xtc-threshold", NULL, NULL, REAL, CMD_RUN, OPTION(sampler.xtc_threshold), 0, 1, "P",
+    {NULL, "top-nsigma", "top-n-sigma", NULL, REAL, SAMPLING, OPTION(sampler.top_n_sigma), -1e6,
+     1e6, "N", "only logits within N standard deviations of the highest; -1 is off (-1)"},
+    {NULL, "xtc-probability", NULL, NULL, REAL, SAMPLING, OPTION(sampler.xtc_probability), 0, 1,
+     "P", "how often XTC removes the top choices; 0 is off (0)"},
+    {NULL, "xtc-threshold", NULL, NULL, REAL, SAMPLING, OPTION(sampler.xtc_threshold), 0, 1, "P",
      "XTC: how likely a top choice is; above 0.5 is off (0.1)"},
-    {NULL, "mirostat", NULL, NULL, WHOLE, CMD_RUN, OPTION(sampler.mirostat), 0, 2, "V",
+    {NULL, "mirostat", NULL, NULL, WHOLE, SAMPLING, OPTION(sampler.mirostat), 0, 2, "V",
      "Mirostat version 1 or 2 in place of the other samplers; 0 is off (0)"},
-    {NULL, "mirostat-lr", NULL, NULL, REAL, CMD_RUN, OPTION(sampler.mirostat_eta), 0, 1e6, "ETA",
+    {NULL, "mirostat-lr", NULL, NULL, REAL, SAMPLING, OPTION(sampler.mirostat_eta), 0, 1e6, "ETA",
      "Mirostat learning rate (0.1)"},
-    {NULL, "mirostat-ent", NULL, NULL, REAL, CMD_RUN, OPTION(sampler.mirostat_tau), 0, 1e6, "TAU",
+    {NULL, "mirostat-ent", NULL, NULL, REAL, SAMPLING, OPTION(sampler.mirostat_tau), 0, 1e6, "TAU",
      "Mirostat target surprise in bits (5)"},
-    {NULL, "repeat-last-n", NULL, NULL, WHOLE, CMD_RUN, OPTION(sampler.penalty_last_n), -1, BIG,
+    {NULL, "repeat-last-n", NULL, NULL, WHOLE, SAMPLING, OPTION(sampler.penalty_last_n), -1, BIG,
      "N", "how many last tokens the penalties look at; -1 all of them (64)"},
-    {NULL, "repeat-penalty", NULL, NULL, REAL, CMD_RUN, OPTION(sampler.repeat_penalty), 1e-6, 1e6,
+    {NULL, "repeat-penalty", NULL, NULL, REAL, SAMPLING, OPTION(sampler.repeat_penalty), 1e-6, 1e6,
      "X", "divides the logits of repeated tokens; 1 is off (1)"},
-    {NULL, "frequency-penalty", NULL, NULL, REAL, CMD_RUN, OPTION(sampler.frequency_penalty), -1e6,
+    {NULL, "frequency-penalty", NULL, NULL, REAL, SAMPLING, OPTION(sampler.frequency_penalty), -1e6,
      1e6, "X", "subtracted for each earlier occurrence; 0 is off (0)"},
-    {NULL, "presence-penalty", NULL, NULL, REAL, CMD_RUN, OPTION(sampler.presence_penalty), -1e6,
+    {NULL, "presence-penalty", NULL, NULL, REAL, SAMPLING, OPTION(sampler.presence_penalty), -1e6,
      1e6, "X", "subtracted once for a token that occurred; 0 is off (0)"},
-    {NULL, "dry-multiplier", NULL, NULL, REAL, CMD_RUN, OPTION(sampler.dry_multiplier), 0, 1e6, "X",
-     "strength of the DRY penalty on repeated sequences; 0 is off (0)"},
-    {NULL, "dry-base", NULL, NULL, REAL, CMD_RUN, OPTION(sampler.dry_base), 1, 1e6, "X",
+    {NULL, "dry-multiplier", NULL, NULL, REAL, SAMPLING, OPTION(sampler.dry_multiplier), 0, 1e6,
+     "X", "strength of the DRY penalty on repeated sequences; 0 is off (0)"},
+    {NULL, "dry-base", NULL, NULL, REAL, SAMPLING, OPTION(sampler.dry_base), 1, 1e6, "X",
      "DRY: growth per token beyond the allowed length (1.75)"},
-    {NULL, "dry-allowed-length", NULL, NULL, WHOLE, CMD_RUN, OPTION(sampler.dry_allowed_length), 0,
+    {NULL, "dry-allowed-length", NULL, NULL, WHOLE, SAMPLING, OPTION(sampler.dry_allowed_length), 0,
      BIG, "N", "DRY: repeated tokens that cost nothing (2)"},
-    {NULL, "dry-penalty-last-n", NULL, NULL, WHOLE, CMD_RUN, OPTION(sampler.dry_penalty_last_n), -1,
-     BIG, "N", "DRY: how many last tokens it looks at; -1 all of them (64)"},
-    {NULL, "dry-sequence-breaker", NULL, NULL, BREAKER, CMD_RUN, 0, 0, 0, "TEXT",
+    {NULL, "dry-penalty-last-n", NULL, NULL, WHOLE, SAMPLING, OPTION(sampler.dry_penalty_last_n),
+     -1, BIG, "N", "DRY: how many last tokens it looks at; -1 all of them (64)"},
+    {NULL, "dry-sequence-breaker", NULL, NULL, BREAKER, GENERATING, 0, 0, 0, "TEXT",
      "DRY: text that ends a sequence, in place of \\n : \" *; may be repeated; \"none\" for no "
      "breaker"},
-    {NULL, "logit-bias", NULL, NULL, BIAS, CMD_RUN, 0, 0, 0, "ID+X",
+    {NULL, "logit-bias", NULL, NULL, BIAS, GENERATING, 0, 0, 0, "ID+X",
      "add X to the logit of token ID: 15043+1, 15043-1.5, 15043-inf; may be repeated"},
-    {NULL, "chain", NULL, NULL, CHAIN, CMD_RUN, OPTION(sampler.chain), 0, 0, "NAME",
+    {NULL, "chain", NULL, NULL, CHAIN, GENERATING, OPTION(sampler.chain), 0, 0, "NAME",
      "order of the samplers: llama.cpp or llama-cpp-python (llama.cpp)"},
 
     {"engine", "ctx-size", NULL, "c", WHOLE, WITH_ENGINE | CMD_PLAN, OPTION(n_ctx), 0, BIG, "N",
@@ -303,6 +320,16 @@ static int set_chain(puna_chain *to, const char *value, const char *where) {
     return STATUS_DONE;
 }
 
+static int set_overflow(chat_overflow *to, const char *value, const char *where) {
+    static const char *const names[] = {"ask", "stop", "drop"};
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(value, names[i]) != 0) continue;
+        *to = (chat_overflow)i;
+        return STATUS_DONE;
+    }
+    return print_usage_error("%s needs ask, stop or drop, not '%s'", where, value);
+}
+
 static int add_breaker(options *o, const char *value) {
     puna_sampler_params *sampler = &o->sampler;
     if (!o->breakers)
@@ -352,6 +379,7 @@ static int set_value(options *o, const row *r, const char *value, const char *wh
     case SEED: return set_seed(to, value, where);
     case CACHE_TYPE: return set_cache_type(to, value, where);
     case CHAIN: return set_chain(to, value, where);
+    case WHEN_FULL: return set_overflow(to, value, where);
     case BREAKER: return add_breaker(o, value);
     case BIAS: return add_bias(o, value, where);
     }
@@ -504,7 +532,7 @@ int options_parse(options *o, const command *cmd, int argc, char **argv) {
         o->model = *o->words++;
         o->n_words--;
     }
-    if (cmd->bit == CMD_RUN && !o->prompt && !o->file && o->n_words > 0) {
+    if ((cmd->bit & GENERATING) && !o->prompt && !o->file && o->n_words > 0) {
         o->prompt = *o->words++;
         o->n_words--;
     }
@@ -522,6 +550,77 @@ void options_free(options *o) {
     }
     free(o->breakers);
     free(o->biases);
+}
+
+/* ---- settings that a chat can change --------------------------------------------------------- */
+
+/* The i-th row that is a setting, or NULL. */
+static const row *find_setting(int index) {
+    for (int i = 0; i < N_ROWS; i++) {
+        if ((rows[i].commands & SETTING) && index-- == 0) return &rows[i];
+    }
+    return NULL;
+}
+
+/* "temperature" rather than "temp", words joined by _ as in JSON. */
+static void name_setting(const row *r, char name[SETTING_CHARS]) {
+    snprintf(name, SETTING_CHARS, "%s", r->alias ? r->alias : r->name);
+    for (char *c = name; *c; c++)
+        if (*c == '-') *c = '_';
+}
+
+static void show_setting(const options *o, const row *r, char value[SETTING_CHARS]) {
+    const void *from = (const char *)o + r->at;
+    if (r->kind == REAL) {
+        float number = *(const float *)from;
+        for (int digits = 6; digits <= 9; digits++) { /* the shortest that reads back the same */
+            snprintf(value, SETTING_CHARS, "%.*g", digits, (double)number);
+            if (strtof(value, NULL) == number) break;
+        }
+    } else if (r->kind == SEED) {
+        uint64_t seed = *(const uint64_t *)from;
+        if (seed == PUNA_SEED_RANDOM) {
+            snprintf(value, SETTING_CHARS, "-1");
+        } else {
+            snprintf(value, SETTING_CHARS, "%llu", (unsigned long long)seed);
+        }
+    } else {
+        snprintf(value, SETTING_CHARS, "%d", *(const int32_t *)from);
+    }
+}
+
+bool options_setting(const options *o, int index, option_setting *setting) {
+    const row *r = find_setting(index);
+    if (!r) return false;
+    name_setting(r, setting->name);
+    show_setting(o, r, setting->value);
+    setting->help = r->help;
+    return true;
+}
+
+/* Whether a person means this row: "top-p" is "top_p", and every spelling of the option counts. */
+static bool means_setting(const row *r, const char *word) {
+    char wanted[SETTING_CHARS];
+    snprintf(wanted, sizeof wanted, "%s", word);
+    for (char *c = wanted; *c; c++)
+        if (*c == '_') *c = '-';
+    return strcmp(wanted, r->name) == 0 || (r->alias && strcmp(wanted, r->alias) == 0) ||
+           (r->brief && strcmp(wanted, r->brief) == 0) ||
+           (r->at == OPTION(n_predict) && strcmp(wanted, "max-tokens") == 0);
+}
+
+int options_set(options *o, const char *name, const char *value) {
+    char known[64][SETTING_CHARS];
+    const char *names[64];
+    int n = 0;
+    for (const row *r; n < 64 && (r = find_setting(n)); n++) {
+        if (means_setting(r, name)) return set_value(o, r, value, name);
+        name_setting(r, known[n]);
+        names[n] = known[n];
+    }
+    const char *near = options_nearest(name, names, n);
+    if (near) return print_usage_error("unknown setting '%s'; did you mean %s?", name, near);
+    return print_usage_error("unknown setting '%s'; /set lists the settings", name);
 }
 
 /* ---- help ------------------------------------------------------------------------------------ */

@@ -13,6 +13,12 @@
 #include "command.h"
 #include "puna.h"
 
+typedef enum chat_overflow {
+    OVERFLOW_ASK = 0, /* without a terminal: stop */
+    OVERFLOW_STOP = 1,
+    OVERFLOW_DROP = 2
+} chat_overflow;
+
 struct options {
     const command *command;
     /* input */
@@ -41,6 +47,11 @@ struct options {
     bool no_generation_prompt;
     bool repair;
     bool explain;
+    const char *system_prompt;
+    const char *system_file;
+    const char *load_path;
+    const char *template_vars; /* JSON */
+    chat_overflow overflow;
     /* engine */
     int32_t n_ctx;
     int32_t n_batch;
@@ -90,6 +101,21 @@ struct options {
  * holds. */
 int options_parse(options *o, const command *cmd, int argc, char **argv);
 void options_free(options *o);
+
+enum { SETTING_CHARS = 40 };
+
+/* A row that can be changed while the program runs: the numbers of sampling. */
+typedef struct option_setting {
+    char name[SETTING_CHARS];
+    char value[SETTING_CHARS];
+    const char *help;
+} option_setting;
+
+/* The index-th setting with its value in *o. False from the end on. */
+bool options_setting(const options *o, int index, option_setting *setting);
+/* Sets one by any of its names ("top_p", "top-p"), with the checks of the command line. Returns
+ * STATUS_DONE or STATUS_USAGE, after a message. */
+int options_set(options *o, const char *name, const char *value);
 
 /* Prints usage, details and options of a command. */
 void options_print_help(FILE *out, const command *cmd);

@@ -89,6 +89,14 @@ void print_note(const char *format, ...) {
     va_end(args);
 }
 
+void print_plain(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
 bool out_write(const char *bytes, size_t n_bytes) {
     if (out_errno) return false;
     if (fwrite(bytes, 1, n_bytes, stdout) != n_bytes) out_errno = errno ? errno : EIO;
@@ -196,22 +204,41 @@ bool out_quoted(const char *bytes, size_t n_bytes) {
     return out_write("'", 1);
 }
 
-bool out_shown(const char *bytes, size_t n_bytes) {
-    size_t begun = 0; /* of what is written as it is */
-    for (size_t i = 0; i < n_bytes;) {
-        const unsigned char *at = (const unsigned char *)bytes + i;
-        size_t n = utf8_shown_bytes(at, n_bytes - i);
-        if (*at == '\n' || *at == '\t') n = 1;
-        if (n == 0) {
-            out_write(bytes + begun, i - begun);
-            n = utf8_bytes(at, n_bytes - i);
-            if (n == 0) n = 1;
-            for (size_t k = 0; k < n; k++) out_printf("\\x%02X", at[k]);
-            begun = i + n;
-        }
-        i += n;
+/* The end of what can be shown as it is at text[from..n_bytes). */
+static size_t shown_until(const char *from_text, size_t from, size_t n_bytes) {
+    const unsigned char *at = (const unsigned char *)from_text;
+    while (from < n_bytes) {
+        size_t n =
+            at[from] == '\n' || at[from] == '\t' ? 1 : utf8_shown_bytes(at + from, n_bytes - from);
+        if (n == 0) break;
+        from += n;
     }
-    return out_write(bytes + begun, n_bytes - begun);
+    return from;
+}
+
+static void write_shown(FILE *file, const char *bytes, size_t n_bytes) {
+    for (size_t i = 0; i < n_bytes;) {
+        size_t end = shown_until(bytes, i, n_bytes);
+        fwrite(bytes + i, 1, end - i, file);
+        if (end == n_bytes) break;
+        const unsigned char *at = (const unsigned char *)bytes + end;
+        size_t n = utf8_bytes(at, n_bytes - end);
+        if (n == 0) n = 1;
+        for (size_t k = 0; k < n; k++) fprintf(file, "\\x%02X", at[k]);
+        i = end + n;
+    }
+}
+
+void print_shown(const char *lines) {
+    write_shown(stderr, lines, strlen(lines));
+    fputc('\n', stderr);
+}
+
+bool out_shown(const char *bytes, size_t n_bytes) {
+    if (out_errno) return false;
+    write_shown(stdout, bytes, n_bytes);
+    if (ferror(stdout)) out_errno = errno ? errno : EIO;
+    return !out_errno;
 }
 
 bool out_flush(void) {

@@ -30,6 +30,12 @@ int print_failure(const puna_error *err);
 /* A line on stderr for people, dimmed on a terminal; silent with -q. */
 __attribute__((format(printf, 1, 2))) void print_note(const char *format, ...);
 
+/* A line on stderr that somebody asked for: as it is, also with -q. */
+__attribute__((format(printf, 1, 2))) void print_plain(const char *format, ...);
+
+/* The same for a text of several lines that came from elsewhere, made safe as out_shown does. */
+void print_shown(const char *lines);
+
 /* Writes to stdout. False when stdout cannot take more: stop, and let out_finish say why. */
 bool out_write(const char *bytes, size_t n_bytes);
 __attribute__((format(printf, 1, 2))) bool out_printf(const char *format, ...);

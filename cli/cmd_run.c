@@ -11,6 +11,7 @@
 #include "cli_print.h"
 #include "generation.h"
 #include "grammar_option.h"
+#include "line_editor.h"
 
 typedef struct completion {
     const options *o;
@@ -84,6 +85,7 @@ static int complete(completion *c) {
 }
 
 int cmd_run(const options *o) {
+    if (!o->prompt && !o->file && line_editor_possible()) return cmd_chat(o);
     completion c = {.o = o};
     c.g = (generation){
         .s = &c.s, .o = o, .seed = generation_seed(o), .give = o->json ? NULL : stream};

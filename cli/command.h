@@ -28,6 +28,7 @@ enum command_bit {
     CMD_LOGITS = 1u << 8,
     CMD_RENDER = 1u << 9,
     CMD_GRAMMAR = 1u << 10,
+    CMD_CHAT = 1u << 11,
     CMD_PULL = 1u << 20,
     CMD_LS = 1u << 21,
     CMD_RM = 1u << 22
@@ -56,5 +57,6 @@ int cmd_pull(const options *o);
 int cmd_ls(const options *o);
 int cmd_rm(const options *o);
 int cmd_grammar(const options *o);
+int cmd_chat(const options *o);
 
 #endif

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/select.h>
+#include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -26,6 +27,8 @@
 typedef struct editing {
     const line_editor *editor;
     EditLine *el;
+    struct termios
+        before; /* the terminal as it was: what libedit leaves between lines is its own */
     HistoryW *history;
     char *prompt; /* with its colours, between marks that count as no columns */
     /* keys that are read but not yet handed on */
@@ -33,10 +36,11 @@ typedef struct editing {
     size_t n_keys;
     size_t at;
     sigset_t waiting; /* the signal mask while waiting for a key */
-    bool interrupted;
+    enum { GOES_ON, GIVEN_UP } state;
 } editing;
 
-enum { MAX_PASTE = 1 << 24, MARK = '\1' };
+/* ACT is a key (Ctrl-]) that read_char makes up to have a function of ours called by the editor. */
+enum { MAX_PASTE = 1 << 24, MARK = '\1', ACT = 0x1D };
 
 /* ---- signals --------------------------------------------------------------------------------- */
 
@@ -106,6 +110,7 @@ static void obey(editing *e, int number) {
     sigemptyset(&action.sa_mask);
     bracket_paste(e, false);
     el_set(e->el, EL_PREP_TERM, 0);
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &e->before);
     sigaction(number, &action, &before);
     sigemptyset(&only);
     sigaddset(&only, number);
@@ -117,55 +122,68 @@ static void obey(editing *e, int number) {
     bracket_paste(e, true);
 }
 
-/* The line as it stands, on lines of its own below what others may have written. */
-static void draw_again(editing *e) {
+/* Draws the line below what others may have written. */
+static void draw_below(editing *e) {
     el_resize(e->el);
     el_set(e->el, EL_REFRESH);
 }
 
-/* False when the line is given up. */
+/* True when the editor is to call act. */
 static bool act_on_signals(editing *e) {
     static const int deadly[] = {SIGTERM, SIGHUP, SIGQUIT};
     for (int i = 0; i < 3; i++)
         if (take_signal(deadly[i])) obey(e, deadly[i]);
     if (take_signal(SIGINT)) {
-        el_cursor(e->el, 1 << 24); /* what follows goes below the last line of the text */
-        el_set(e->el, EL_REFRESH);
-        e->interrupted = true;
-        e->at = e->n_keys;
-        return false;
+        e->state = GIVEN_UP;
+        return true;
     }
-    if (take_signal(SIGTSTP)) {
-        obey(e, SIGTSTP);
-        take_signal(SIGCONT);
-        draw_again(e);
-    }
-    if (take_signal(SIGCONT)) { /* stopped by somebody who asked nobody: SIGSTOP */
+    bool stopped = take_signal(SIGTSTP);
+    if (stopped) obey(e, SIGTSTP);
+    bool went_on = take_signal(SIGCONT);
+    if (went_on && !stopped) { /* stopped by somebody who asked nobody: SIGSTOP */
         el_set(e->el, EL_PREP_TERM, 1);
         bracket_paste(e, true);
-        draw_again(e);
     }
-    if (take_signal(SIGWINCH)) draw_again(e);
-    return true;
+    if (went_on || stopped) draw_below(e);
+    return take_signal(SIGWINCH);
+}
+
+/* What a signal wants of the editor: the cursor behind the line that is given up, or the line drawn
+ * for the new size of the window. */
+static unsigned char act(EditLine *el, int key) {
+    editing *e;
+    (void)key;
+    el_get(el, EL_CLIENTDATA, &e);
+    if (e->state == GOES_ON) {
+        el_resize(el);
+        return CC_REDISPLAY;
+    }
+    el_cursor(el, 1 << 24);
+    return CC_CURSOR;
 }
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
-/* Waits until there is a key. 1, 0 at the end of input, -1 when the line is given up. */
+/* Waits until there is a key. 1, 0 at the end of input, -1 when the line is over. */
 static int read_keys(editing *e) {
     for (;;) {
         fd_set ready;
+        if (e->state == GIVEN_UP) return -1;
         FD_ZERO(&ready);
         FD_SET(STDIN_FILENO, &ready);
         int n_ready = pselect(STDIN_FILENO + 1, &ready, NULL, NULL, NULL, &e->waiting);
-        if (!act_on_signals(e)) return -1;
         if (n_ready < 0 && errno != EINTR) return -1;
+        e->at = 0;
+        e->n_keys = 0;
+        if (act_on_signals(e)) {
+            e->keys[e->n_keys++] = ACT;
+            return 1;
+        }
         if (n_ready <= 0) continue;
         ssize_t n = read(STDIN_FILENO, e->keys, sizeof e->keys);
         if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
         if (n <= 0) return (int)n;
         e->n_keys = (size_t)n;
-        e->at = 0;
         return 1;
     }
 }
@@ -243,10 +261,9 @@ static unsigned char insert_pasted(EditLine *el, int key) {
     }
     size_t n_kept = 0;
     for (size_t i = 0; i < n - 6; i++) {
-        wchar_t c = pasted[i] == '\r' ? L'\n' : pasted[i];
-        bool second = c == '\n' && i > 0 && pasted[i] == '\n' && pasted[i - 1] == '\r';
-        bool control = (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7F && c < 0xA0);
-        if (!second && !control) pasted[n_kept++] = c;
+        const wchar_t c = pasted[i];
+        bool control = (c < 0x20 && c != '\n' && c != '\r' && c != '\t') || (c >= 0x7F && c < 0xA0);
+        if (!control) pasted[n_kept++] = c == '\r' ? L'\n' : c;
     }
     while (n_kept > 0 && pasted[n_kept - 1] == '\n') n_kept--;
     pasted[n_kept] = 0;
@@ -288,6 +305,9 @@ static void bind_keys(EditLine *el) {
     el_set(el, EL_ADDFN, "puna-paste", "insert pasted text", insert_pasted);
     el_set(el, EL_ADDFN, "puna-complete", "complete a command", complete_word);
     el_source(el, NULL); /* what the user wants of every program with libedit: ~/.editrc */
+    el_set(el, EL_ADDFN, "puna-act", "answer a signal", act);
+    el_set(el, EL_BIND, "^]", "puna-act", NULL);
+    el_set(el, EL_BIND, "-a", "^]", "puna-act", NULL); /* the command mode of vi */
     el_set(el, EL_BIND, "\\e[200~", "puna-paste", NULL);
     el_set(el, EL_BIND, "^I", "puna-complete", NULL);
 }
@@ -299,6 +319,7 @@ void *editing_open(const line_editor *editor) {
     speak_utf8();
     editing *e = need_memory(NULL, 1, sizeof *e);
     *e = (editing){.editor = editor, .history = history_winit()};
+    tcgetattr(STDIN_FILENO, &e->before);
     e->el = el_init("puna", stdin, editor->screen, stderr);
     if (!e->el || !e->history) {
         editing_close(e);
@@ -342,15 +363,20 @@ line_result editing_read(void *state, const char *prompt, text *out) {
     signals before;
     int n_chars = 0;
     set_prompt(e, prompt);
-    e->interrupted = false;
+    e->state = GOES_ON;
     fflush(stdout);
     catch_signals(&before, &e->waiting);
     bracket_paste(e, true);
     const wchar_t *line = el_wgets(e->el, &n_chars);
     bracket_paste(e, false);
-    if (line && n_chars > 0) encode(line, n_chars, out);
+    if (e->state == GIVEN_UP) {
+        const LineInfoW *info = el_wline(e->el);
+        encode(info->buffer, (int)(info->lastchar - info->buffer), out);
+    } else if (line && n_chars > 0) {
+        encode(line, n_chars, out);
+    }
     release_signals(&before);
-    if (e->interrupted) return LINE_INTERRUPTED;
+    if (e->state == GIVEN_UP) return LINE_INTERRUPTED;
     return line && n_chars > 0 ? LINE_READ : LINE_END;
 }
 

@@ -15,7 +15,7 @@
 typedef enum line_result {
     LINE_READ = 0,
     LINE_END = 1,        /* Ctrl-D */
-    LINE_INTERRUPTED = 2 /* Ctrl-C; what was typed is gone */
+    LINE_INTERRUPTED = 2 /* Ctrl-C */
 } line_result;
 
 /* Returns what Tab appends to the text before the cursor, in static storage, or NULL: nothing is
@@ -37,7 +37,7 @@ void line_editor_open(line_editor *e, input_history *history, line_complete_fn *
 void line_editor_close(line_editor *e);
 
 /* Prints the prompt and reads a line into out (owned by the caller), without its newline; pasted
- * text may have newlines inside. A signal that ends the program puts the terminal right first. */
+ * text may have newlines inside. After Ctrl-C out is what was typed, where that is known. A signal that ends the program puts the terminal right first. */
 line_result line_editor_read(line_editor *e, const char *prompt, text *out);
 /* Adds an entry (it may have newlines) to the history of this session and of the next ones. */
 void line_editor_remember(line_editor *e, const char *bytes, size_t n_bytes);

@@ -12,11 +12,18 @@
 #include "session.h"
 
 static const command commands[] = {
-    {"run", CMD_RUN, "[-m] FILE [-p] PROMPT [options]", "complete a text",
+    {"run", CMD_RUN, "[-m] FILE [[-p] PROMPT] [options]", "complete a text",
      "Prints the generated text on stdout as it comes, without the prompt (--echo adds it),\n"
      "and the speed on stderr. The prompt comes from -p, -f, the second word, or a pipe.\n"
-     "Ctrl-C stops cleanly (exit status 130).\n",
+     "Without a prompt, at a terminal, it opens a chat: see puna help chat. Ctrl-C stops\n"
+     "cleanly (exit status 130).\n",
      cmd_run},
+    {"chat", CMD_CHAT, "[-m] FILE [[-p] MESSAGE] [options]", "talk with a model",
+     "At a terminal: a conversation, with line editing and history; /help lists its commands.\n"
+     "With a message (-p, -f, the second word, or a pipe): one answer on stdout, its speed on\n"
+     "stderr. Each turn computes only what is new. Ctrl-C stops an answer, a second one leaves\n"
+     "(exit status 130).\n",
+     cmd_chat},
     {"tokenize", CMD_TOKENIZE, "[-m FILE] [TEXT ...] [options]", "turn text into tokens",
      "Reads the words given, or -p, -f, or standard input to its end. Works on\n"
      "vocabulary-only files too.\n",

@@ -46,7 +46,7 @@ static bool add_quoted(message_input *m, const char *line, size_t n_bytes) {
 /* Length of the "/word" that makes a line a command, or 0. A path ("/usr/bin") is none. */
 static size_t command_word(const char *line, size_t n_bytes) {
     size_t n = 1;
-    if (n_bytes < 2 || line[0] != '/' || memchr(line, '\n', n_bytes)) return 0;
+    if (n_bytes < 2 || line[0] != '/') return 0;
     while (n < n_bytes && (isalpha((unsigned char)line[n]) || line[n] == '?')) n++;
     return n > 1 && (n == n_bytes || isspace((unsigned char)line[n])) ? n : 0;
 }
@@ -70,6 +70,7 @@ bool message_input_add(message_input *m, const char *line, size_t n_bytes) {
     size_t opening = m->state == MESSAGE_EMPTY ? find_opening(line, n_bytes, n_word) : n_bytes;
     bool pasted = memchr(line, '\n', n_bytes) != NULL;
     if (pasted && find_closing(line, n_bytes) == n_bytes) opening = n_bytes; /* its own quotes */
+    if (pasted && opening == n_bytes) n_word = 0;
     m->is_command = n_word > 0;
     if (opening < n_bytes) {
         append(m, line, n_word > 0 ? opening : 0);

@@ -35,13 +35,21 @@ static void on_lost_page(int signal_number) {
     _exit(STATUS_FAILED);
 }
 
-void session_catch_signals(void) {
+void session_forget_interrupt(void) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_interrupt;
     action.sa_flags = (int)SA_RESETHAND; /* the second one ends the program at once */
     sigemptyset(&action.sa_mask);
+    interrupted = 0;
     sigaction(SIGINT, &action, NULL);
+}
+
+void session_catch_signals(void) {
+    struct sigaction action;
+    session_forget_interrupt();
+    memset(&action, 0, sizeof action);
+    sigemptyset(&action.sa_mask);
     action.sa_handler = on_lost_page;
     sigaction(SIGBUS, &action, NULL);
 }

@@ -33,6 +33,8 @@ void session_engine_options(puna_engine_options *engine_options, const options *
  * it is mapped ends it with a message. */
 void session_catch_signals(void);
 bool session_interrupted(void);
+/* A Ctrl-C that came has been dealt with: the next one is the first again. */
+void session_forget_interrupt(void);
 
 typedef struct tokens {
     int32_t *ids; /* owned */

@@ -31,7 +31,7 @@ SYSTEM = set("""
 assert.h complex.h ctype.h errno.h fenv.h float.h inttypes.h iso646.h limits.h locale.h math.h setjmp.h signal.h
 stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h stdnoreturn.h string.h tgmath.h
 threads.h time.h uchar.h wchar.h wctype.h
-dirent.h dlfcn.h fcntl.h fnmatch.h getopt.h poll.h pthread.h sched.h strings.h termios.h unistd.h cpuid.h
+dirent.h dlfcn.h fcntl.h fnmatch.h getopt.h langinfo.h poll.h pthread.h sched.h strings.h termios.h unistd.h cpuid.h
 arpa/inet.h netdb.h netinet/in.h netinet/tcp.h linux/futex.h sys/auxv.h sys/epoll.h sys/eventfd.h sys/file.h
 sys/ioctl.h sys/mman.h sys/random.h sys/resource.h sys/select.h sys/socket.h sys/stat.h sys/statvfs.h sys/syscall.h
 sys/sysctl.h sys/sysinfo.h sys/time.h sys/types.h sys/uio.h sys/un.h sys/wait.h

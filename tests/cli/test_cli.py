@@ -64,7 +64,7 @@ def test_help_and_version():
     assert ok("--version").out == ok("version").out
 
 
-@pytest.mark.parametrize("command", ["run", "tokenize", "detokenize", "show", "plan", "explain", "bench", "eval",
+@pytest.mark.parametrize("command", ["run", "chat", "tokenize", "detokenize", "show", "plan", "explain", "bench", "eval",
                                      "logits"])
 def test_help_of_each_command(command):
     text = ok("help", command).out

@@ -62,6 +62,7 @@ static void test_commands(void **state) {
     expect(LINES("/system \"\"\"", "Be brief.", "Be kind.\"\"\""), "/system Be brief.\nBe kind.",
            true);
     expect(LINES("/system \"\"\"Be brief.\"\"\""), "/system Be brief.", true);
+    expect(LINES("/system \"\"\"Be brief.\nBe kind.\"\"\""), "/system Be brief.\nBe kind.", true);
     expect(LINES("/usr/bin is a folder"), "/usr/bin is a folder", false);
     expect(LINES("/ what"), "/ what", false);
     expect(LINES("/"), "/", false);

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence,
 
 from . import _completion, llama_chat_format
 from ._binding import PUNA_E_UNSUPPORTED, PunaError
-from ._completion import CompletionCall, stop_list
+from ._completion import CompletionCall, sampling_of, stop_list
 from ._log import logger
 from ._template import Template
 from .llama_chat_format import (
@@ -35,13 +35,6 @@ if TYPE_CHECKING:
 
 OWN_TEMPLATE = "chat_template.default"
 FALLBACK = "llama-2"  # of a model that says nothing about conversations, as in llama-cpp-python
-
-_SAMPLING = {"temperature": "temp"}
-for _name in (
-    "top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty", "repeat_penalty", "mirostat_mode",
-    "mirostat_tau", "mirostat_eta", "logit_bias",
-):  # fmt: skip
-    _SAMPLING[_name] = _name
 
 
 class Chats:
@@ -149,13 +142,10 @@ class ChatCall:
         names = ("functions", "function_call", "tool_choice")
         variables = {name: arguments[name] for name in names if arguments[name] is not None}
         self.prompt = template.render(arguments["messages"], tools if choice != "none" else None, variables)
-        sampling = llama._sampling(
-            arguments["seed"], grammar=grammar, **{ours: arguments[name] for name, ours in _SAMPLING.items()}
-        )
         self.completion = CompletionCall(
             llama,
             self.prompt.tokens,
-            sampling,
+            sampling_of(llama, arguments, grammar),
             max_tokens=arguments["max_tokens"],
             logprobs=(arguments["top_logprobs"] or 0) if arguments["logprobs"] else None,
             stop=[*stop_list(arguments["stop"]), *self.prompt.stops],

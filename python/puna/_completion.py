@@ -313,6 +313,31 @@ class CompletionCall:
         return len(self.tokens)
 
 
+# arguments of create_completion and create_chat_completion, and what Sampling calls them
+SAMPLING = {
+    "temperature": "temp", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p", "typical_p": "typical_p",
+    "frequency_penalty": "frequency_penalty", "presence_penalty": "presence_penalty",
+    "repeat_penalty": "repeat_penalty", "mirostat_mode": "mirostat_mode", "mirostat_tau": "mirostat_tau",
+    "mirostat_eta": "mirostat_eta", "logit_bias": "logit_bias",
+}  # fmt: skip
+
+
+def sampling_of(llama: Llama, arguments: Dict[str, Any], grammar: Any) -> Sampling:
+    return llama._sampling(
+        arguments["seed"], grammar=grammar, **{ours: arguments[name] for name, ours in SAMPLING.items()}
+    )
+
+
+def prepare(llama: Llama, arguments: Dict[str, Any]) -> CompletionCall:
+    """The call of create_completion with these arguments, by name."""
+    names = (
+        "prompt", "suffix", "max_tokens", "logprobs", "echo", "stop", "stream", "model", "stopping_criteria",
+        "logits_processor",
+    )  # fmt: skip
+    sampling = sampling_of(llama, arguments, arguments["grammar"])
+    return CompletionCall(llama, sampling=sampling, **{name: arguments[name] for name in names})
+
+
 def prompt_tokens(llama: Llama, prompt: Union[str, Sequence[int]], suffix: Optional[str]) -> List[int]:
     """The tokens of a prompt. suffix: the text after a gap that is to be filled; None: there is no gap."""
     if isinstance(prompt, (str, bytes)):
@@ -359,21 +384,21 @@ def _suffix_tokens(llama: Llama, suffix: str) -> List[int]:
 # ---- what Llama does with a CompletionCall
 
 
-def run(completion: CompletionCall) -> CreateCompletionResponse:
-    completion.start()
+def run(call: CompletionCall) -> CreateCompletionResponse:
+    call.start()
     try:
-        for event in completion.request.events():
-            completion.take(event)
+        for event in call.request.events():
+            call.take(event)
     except BaseException:
-        completion.cancel()
+        call.cancel()
         raise
-    return completion.result()
+    return call.result()
 
 
-def stream(completion: CompletionCall) -> Iterator[CreateCompletionStreamResponse]:
-    completion.start()
+def stream(call: CompletionCall) -> Iterator[CreateCompletionStreamResponse]:
+    call.start()
     try:
-        for event in completion.request.events():
-            yield from completion.chunks(event)
+        for event in call.request.events():
+            yield from call.chunks(event)
     finally:
-        completion.cancel()
+        call.cancel()

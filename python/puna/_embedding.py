@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Union
 
 from . import _binding
 from ._binding import lib
@@ -19,6 +19,7 @@ NONE, MEAN, CLS, LAST, RANK = range(5)  # LLAMA_POOLING_TYPE_...
 _POOLING = {MEAN: _binding.PUNA_POOLING_MEAN, CLS: _binding.PUNA_POOLING_CLS, LAST: _binding.PUNA_POOLING_LAST}
 
 Vector = List[float]
+Texts = Union[str, List[str]]
 
 
 def pooling_type(model: Model, asked: int) -> int:
@@ -29,19 +30,41 @@ def pooling_type(model: Model, asked: int) -> int:
     return int(value) if value is not None and value.isdigit() else NONE
 
 
-def embed(llama: Llama, texts: Union[str, List[str]], normalize: bool, truncate: bool, return_count: bool) -> Any:
+def embed(llama: Llama, texts: Texts, normalize: bool, truncate: bool, return_count: bool) -> Any:
+    engine, all_requests = llama._running_engine(), requests(llama, texts, truncate)
+    try:
+        for request in all_requests:
+            engine.submit(request)
+        outcomes = [engine.wait(request) for request in all_requests]
+    except BaseException:
+        for request in all_requests:
+            engine.cancel(request)
+        raise
+    return output(texts, all_requests, outcomes, normalize, return_count)
+
+
+def create_embedding(llama: Llama, texts: Texts, model: Optional[str]) -> CreateEmbeddingResponse:
+    vectors, n_tokens = embed(llama, [texts] if isinstance(texts, str) else texts, False, True, True)
+    return response(llama, vectors, n_tokens, model)
+
+
+def requests(llama: Llama, texts: Texts, truncate: bool) -> List[Request]:
     if not llama.context_params.embeddings:
         raise RuntimeError("Llama model must be created with embedding=True to call this method")
-    single = isinstance(texts, str)
-    found, n_tokens = _embed_all(llama, [texts] if isinstance(texts, str) else texts, truncate)
-    if normalize:
-        found = [_normalized(vector) for vector in found]
-    output = found[0] if single else found
-    return (output, n_tokens) if return_count else output
+    return [_request(llama, text, truncate) for text in ([texts] if isinstance(texts, str) else texts)]
 
 
-def create_embedding(llama: Llama, texts: Union[str, List[str]], model: Optional[str]) -> CreateEmbeddingResponse:
-    vectors, n_tokens = embed(llama, [texts] if isinstance(texts, str) else texts, False, True, True)
+def output(
+    texts: Texts, all_requests: Sequence[Request], outcomes: Sequence[Outcome], normalize: bool, return_count: bool
+) -> Any:
+    """What embed returns."""
+    found = [_normalized(outcome.result) if normalize else outcome.result for outcome in outcomes]
+    result = found[0] if isinstance(texts, str) else found
+    return (result, sum(len(request.tokens) for request in all_requests)) if return_count else result
+
+
+def response(llama: Llama, vectors: Sequence[Any], n_tokens: int, model: Optional[str]) -> CreateEmbeddingResponse:
+    """What create_embedding returns."""
     return {
         "object": "list",
         "data": [{"object": "embedding", "embedding": vector, "index": i} for i, vector in enumerate(vectors)],
@@ -50,7 +73,7 @@ def create_embedding(llama: Llama, texts: Union[str, List[str]], model: Optional
     }
 
 
-def make_request(llama: Llama, text: str, truncate: bool) -> Request:
+def _request(llama: Llama, text: str, truncate: bool) -> Request:
     tokens = llama.tokenize(text.encode("utf-8", "replace"))
     if truncate:
         tokens = tokens[: llama.n_batch]
@@ -86,20 +109,6 @@ def make_request(llama: Llama, text: str, truncate: bool) -> Request:
     else:
         raise ValueError("pooling_type %d is not supported: 0 none, 1 mean, 2 first, 3 last token" % pooling)
     return Request(tokens, options, keep, read=read, verdict=verdict)
-
-
-def _embed_all(llama: Llama, texts: List[str], truncate: bool) -> Tuple[List[Any], int]:
-    engine = llama._running_engine()
-    requests = [make_request(llama, text, truncate) for text in texts]
-    try:
-        for request in requests:
-            engine.submit(request)
-        outcomes: List[Outcome] = [engine.wait(request) for request in requests]
-    except BaseException:
-        for request in requests:
-            engine.cancel(request)
-        raise
-    return [outcome.result for outcome in outcomes], sum(len(request.tokens) for request in requests)
 
 
 def _normalized(vector: Any) -> Any:

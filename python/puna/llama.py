@@ -27,7 +27,6 @@ from typing import (
 
 from . import _chat, _completion, _embedding, _log, _pretrained, _setup, _state
 from ._binding import PunaError, lib
-from ._completion import CompletionCall
 from ._engine import Engine
 from ._logits import (
     LlamaState,
@@ -553,17 +552,9 @@ class Llama:
             RuntimeError: The model could not be evaluated, or is closed.
             Whatever a callback raised.
         """
-        sampling = self._sampling(
-            seed, top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, temp=temperature,
-            repeat_penalty=repeat_penalty, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
-            mirostat_mode=mirostat_mode, mirostat_tau=mirostat_tau, mirostat_eta=mirostat_eta, logit_bias=logit_bias,
-            grammar=grammar,
-        )  # fmt: skip
-        completion = CompletionCall(
-            self, prompt, sampling, suffix=suffix, max_tokens=max_tokens, logprobs=logprobs, echo=echo, stop=stop,
-            stream=stream, model=model, stopping_criteria=stopping_criteria, logits_processor=logits_processor,
-        )  # fmt: skip
-        return _completion.stream(completion) if stream else _completion.run(completion)
+        arguments = {name: value for name, value in locals().items() if name != "self"}
+        call = _completion.prepare(self, arguments)
+        return _completion.stream(call) if stream else _completion.run(call)
 
     def __call__(
         self,

@@ -574,6 +574,16 @@ def test_default_and_trained_context(model_path):
         assert llm.n_ctx() == 8192
 
 
+def test_overrides_and_rope_reach_the_model(model_path):
+    with Llama(model_path, n_ctx=64, n_parallel=1, kv_overrides={"general.name": "renamed", "my.key": 7}) as llm:
+        assert llm.metadata["general.name"] == "renamed" and llm.metadata["my.key"] == "7"
+        plain = text_of(llm(PROMPT, max_tokens=16, temperature=0))
+    with Llama(model_path, n_ctx=64, n_parallel=1, rope_freq_base=500.0) as llm:
+        assert text_of(llm(PROMPT, max_tokens=16, temperature=0)) != plain
+    with Llama(model_path, n_ctx=64, n_parallel=1, rope_freq_scale=0.25) as llm:
+        assert text_of(llm(PROMPT, max_tokens=16, temperature=0)) != plain
+
+
 def test_gpu_layers_are_reported(model_path):
     code = """
 import sys, logging

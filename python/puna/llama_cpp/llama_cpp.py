@@ -1,8 +1,8 @@
-"""What programs take from ``llama_cpp.llama_cpp``: its constants, and the functions about the process as a whole.
+"""What programs take from ``llama_cpp.llama_cpp``: its constants, and the functions about the process as a whole and
+about models and vocabularies.
 
-The functions of llama.cpp that work on its model, context, batch and sampler structures do not exist here; asking for
-one raises AttributeError that says so. puna has its own C interface (puna.h), and ``Llama`` covers what they are used
-for.
+The functions that work on llama.cpp's contexts, batches and samplers do not exist here; asking for one raises
+AttributeError that says so. puna has its own C interface (puna.h), and ``Llama`` covers what they are used for.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .constants import (
     LLAMA_MAX_DEVICES,
     __all__ as _constants,
 )
+from .vocabulary import *
 
 llama_token = ctypes.c_int32
 llama_pos = ctypes.c_int32

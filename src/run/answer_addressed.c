@@ -133,8 +133,8 @@ static void add_recipient(pn_answer *a, pn_slice to, pn_slice text, bool is_open
                           const char *const *marks) {
     to = pn_slice_trim(to);
     if (is_word(to, "all")) {
-        const bool goes_on = a->is_partial && is_open;
-        add_part(a, &a->content, goes_on ? hold_back(a, text, marks) : pn_slice_trim(text));
+        if (is_open) text = hold_back(a, text, marks);
+        add_part(a, &a->content, pn_slice_trim(text));
     } else if (!(is_open && a->is_partial) && !add_call(a, to, text)) {
         add_part(a, &a->content, pn_slice_trim(text));
     }

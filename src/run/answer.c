@@ -110,6 +110,18 @@ static pn_slice without_end(const puna_chat *chat, pn_slice text) {
     return text;
 }
 
+/* Without the beginning of a character whose other bytes are still to come. */
+static pn_slice whole_characters(pn_slice text) {
+    for (size_t back = 1; back <= 3 && back <= text.n; back++) {
+        const unsigned char c = (unsigned char)text.s[text.n - back];
+        if ((c & 0xc0) == 0x80) continue;
+        const size_t length = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+        if (length > back) text.n -= back;
+        break;
+    }
+    return text;
+}
+
 puna_status puna_chat_parse(const puna_chat *chat, const puna_prompt *prompt, const char *answer,
                             size_t answer_bytes, bool is_partial, char **json, puna_error *err) {
     if (!answer && answer_bytes > 0) return pn_fail(err, PUNA_E_ARG, "no answer was given");
@@ -117,8 +129,8 @@ puna_status puna_chat_parse(const puna_chat *chat, const puna_prompt *prompt, co
                    .prompt = prompt,
                    .is_partial = is_partial,
                    .takes_calls = !prompt || prompt->tools.n > 0};
-    const pn_slice text =
-        without_end(chat, (pn_slice){answer ? answer : "", answer ? answer_bytes : 0});
+    pn_slice text = without_end(chat, (pn_slice){answer ? answer : "", answer ? answer_bytes : 0});
+    if (is_partial) text = whole_characters(text);
     pn_buf out = {0};
     if (prompt && prompt->tools.n > 0)
         a.no_memory = pn_json_parse(prompt->tools.data, prompt->tools.n, "tools", &a.tools, NULL) ==
@@ -135,4 +147,40 @@ puna_status puna_chat_parse(const puna_chat *chat, const puna_prompt *prompt, co
     }
     *json = out.data;
     return PUNA_OK;
+}
+
+/* Bytes of text before the first stop text, or before what may become one. */
+static size_t before_stop(const puna_prompt *prompt, pn_slice text, bool is_partial) {
+    size_t held = 0;
+    const char *stop;
+    for (int32_t i = 0; (stop = puna_prompt_stop(prompt, i)); i++) {
+        const size_t at = pn_slice_find(text, stop, 0);
+        if (at != SIZE_MAX) text.n = at;
+    }
+    for (int32_t i = 0; is_partial && (stop = puna_prompt_stop(prompt, i)); i++) {
+        const size_t n = pn_slice_open_end(text, stop);
+        if (n > held) held = n;
+    }
+    return text.n - held;
+}
+
+puna_status puna_chat_parse_tokens(const puna_chat *chat, const puna_prompt *prompt,
+                                   const int32_t *tokens, int32_t n_tokens, bool is_partial,
+                                   char **json, puna_error *err) {
+    char *text = NULL;
+    size_t n = 0;
+    if (!chat->model)
+        return pn_fail(err, PUNA_E_STATE, "a chat without a model cannot read tokens");
+    puna_status status =
+        puna_detokenize(chat->model, tokens, n_tokens, PUNA_DETOKENIZE_SPECIAL, NULL, 0, &n, err);
+    if (status == PUNA_E_LIMIT) {
+        text = pn_alloc(n);
+        if (!text) return pn_fail_nomem(err, n, "an answer");
+        status = puna_detokenize(chat->model, tokens, n_tokens, PUNA_DETOKENIZE_SPECIAL, text, n,
+                                 &n, err);
+    }
+    if (!status && prompt) n = before_stop(prompt, (pn_slice){text, n}, is_partial);
+    if (!status) status = puna_chat_parse(chat, prompt, text, n, is_partial, json, err);
+    pn_free(text);
+    return status;
 }

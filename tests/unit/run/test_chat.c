@@ -401,6 +401,46 @@ static void test_answers_end(void **state) {
     puna_model_free(model);
 }
 
+static void expect_apart(const puna_chat *chat, const puna_prompt *prompt, const char *text,
+                         bool with_end, bool partial, const char *content) {
+    int32_t tokens[64], n = 0;
+    char wanted[128], *json = NULL;
+    for (; *text; text++) tokens[n++] = BYTE + (unsigned char)*text;
+    if (with_end) tokens[n++] = 2;
+    (void)snprintf(wanted, sizeof wanted, "{\"role\": \"assistant\", \"content\": \"%s\"}",
+                   content);
+    assert_int_equal(puna_chat_parse_tokens(chat, prompt, tokens, n, partial, &json, NULL),
+                     PUNA_OK);
+    assert_string_equal(json, wanted);
+    puna_free(json);
+}
+
+static void test_answers_from_tokens(void **state) {
+    (void)state;
+    begin_file(NULL, NULL, 0);
+    puna_model *model = end_file("m.gguf");
+    puna_chat *chat = open_chat(model, NULL, "chatml"), *other = open_chat(NULL, NULL, "chatml");
+    puna_prompt *prompt = render(chat, HELLO);
+    expect_apart(chat, prompt, "hi", true, false, "hi");
+    expect_apart(chat, prompt, "hi<|im_end|>\nx", false, false, "hi");
+    expect_apart(chat, NULL, "hi<|im_end|>", false, false, "hi<|im_end|>");
+    expect_apart(chat, prompt, "hi<|im_", false, false, "hi<|im_");
+    expect_apart(chat, prompt, "hi<|im_", false, true, "hi"); /* may become a stop text */
+    expect_apart(chat, prompt, "h\xc3\xa9\xf0\x9f\x98", false, true, "h\xc3\xa9");
+    expect_apart(chat, prompt, "h\xf0\x9f", false, false, "h\xef\xbf\xbd\xef\xbf\xbd");
+    expect_apart(chat, prompt, "", false, false, "");
+    char *json = NULL;
+    puna_error err = {0};
+    assert_int_equal(puna_chat_parse_tokens(other, NULL, NULL, 0, false, &json, &err),
+                     PUNA_E_STATE);
+    assert_int_equal(puna_chat_parse_tokens(chat, NULL, (int32_t[]){9999}, 1, false, &json, &err),
+                     PUNA_E_ARG);
+    puna_prompt_free(prompt);
+    puna_chat_free(chat);
+    puna_chat_free(other);
+    puna_model_free(model);
+}
+
 /* ---- memory ---- */
 
 #define TALK                                                                                       \
@@ -474,11 +514,12 @@ static void test_memory_runs_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sources),     cmocka_unit_test(test_bad_templates),
-        cmocka_unit_test(test_formats),     cmocka_unit_test(test_guesses),
-        cmocka_unit_test(test_stops),       cmocka_unit_test(test_one_bos),
-        cmocka_unit_test(test_spans),       cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_answers_end), cmocka_unit_test(test_memory_runs_out),
+        cmocka_unit_test(test_sources),         cmocka_unit_test(test_bad_templates),
+        cmocka_unit_test(test_formats),         cmocka_unit_test(test_guesses),
+        cmocka_unit_test(test_stops),           cmocka_unit_test(test_one_bos),
+        cmocka_unit_test(test_spans),           cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_answers_end),     cmocka_unit_test(test_answers_from_tokens),
+        cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

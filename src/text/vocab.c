@@ -343,13 +343,16 @@ static void find_bytes(pn_vocab *vocab) {
     }
 }
 
+/* What other implementations call the newline token: of SentencePiece vocabularies the byte, even
+ * where a token has the text. */
 static void find_newline(pn_vocab *vocab) {
     int32_t id = -1;
-    if (vocab->byte_level)
+    if (vocab->model != PN_VOCAB_WPM && (vocab->byte_level || vocab->model != PN_VOCAB_BPE))
         id = vocab->byte_ids['\n'];
-    else if (vocab->model != PN_VOCAB_WPM)
+    if (id < 0 && !vocab->byte_level && vocab->model != PN_VOCAB_WPM) {
         id = id_of(vocab, "\n");
-    if (id < 0 && !vocab->byte_level && vocab->model != PN_VOCAB_WPM) id = vocab->byte_ids['\n'];
+        if (id < 0) id = vocab->byte_ids['\n'];
+    }
     vocab->special[PUNA_SPECIAL_NL] = id < vocab->n_tokens ? id : -1;
 }
 

@@ -339,13 +339,14 @@ PUNA_API const char *puna_prompt_stop(const puna_prompt *prompt, int32_t index);
  * formats and templates of the known families use are recognised; what is none of them is content.
  * is_partial: the answer goes on; a call that has begun but not ended is left out, and so is its
  * text: what is said so far is the beginning of what will be said. prompt: whose answer it is (a
- * template may have opened the reasoning, calls count only where tools were given), or NULL. answer:
- * what was sampled with its special tokens written out (PUNA_DETOKENIZE_SPECIAL), for many families
- * mark with them what is not said to the user; puna_chat_parse_tokens does that. */
+ * template may have opened the reasoning; calls count only where tools were given), or NULL.
+ * answer: what was sampled with its special tokens written out (PUNA_DETOKENIZE_SPECIAL), for many
+ * families mark with them what is not said to the user; puna_chat_parse_tokens does that. */
 PUNA_API puna_status puna_chat_parse(const puna_chat *chat, const puna_prompt *prompt,
                                      const char *answer, size_t answer_bytes, bool is_partial,
                                      char **json, puna_error *err);
-/* The same for sampled ids, up to the first of the prompt's stop texts. Needs a chat with a model. */
+/* The same for sampled ids, up to the first of the prompt's stop texts. Needs a chat with a
+ * model. */
 PUNA_API puna_status puna_chat_parse_tokens(const puna_chat *chat, const puna_prompt *prompt,
                                             const int32_t *tokens, int32_t n_tokens,
                                             bool is_partial, char **json, puna_error *err);

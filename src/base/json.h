@@ -1,9 +1,9 @@
 /* json.h: JSON text as a flat list of nodes, and writing JSON text.
  *
- * The text stays as it is and is owned by the caller: a node says where its value stands. So what is
- * only passed on keeps every digit, and memory is bounded by the number of values. RFC 8259, with two
- * tolerances: an escaped surrogate without its other half and bytes that are no UTF-8 are U+FFFD
- * when read. Of members with the same name the last one counts. */
+ * The text stays as it is and is owned by the caller: a node says where its value stands. So what
+ * is only passed on keeps every digit, and memory is bounded by the number of values. RFC 8259,
+ * with two tolerances: an escaped surrogate without its other half and bytes that are no UTF-8 are
+ * U+FFFD when read. Of members with the same name the last one counts. */
 #ifndef PN_BASE_JSON_H
 #define PN_BASE_JSON_H
 
@@ -40,9 +40,9 @@ typedef struct pn_json {
     int32_t n_nodes, cap;
 } pn_json;
 
-/* what: the name of the text in messages, which say where in it the fault is
- * ("messages[2].content: byte 71: ..."). PUNA_E_FORMAT, or PUNA_E_LIMIT beyond the bounds above. Free
- * with pn_json_free, also on failure. */
+/* what: the name of the text in messages, which say where in it the fault is ("messages[2].content:
+ * byte 71: ..."). PUNA_E_FORMAT, or PUNA_E_LIMIT beyond the bounds above. Free with pn_json_free,
+ * also on failure. */
 puna_status pn_json_parse(const char *text, size_t n, const char *what, pn_json *json,
                           puna_error *err);
 /* The same for the value that text begins with; *used gets its bytes, blanks before it included. */

@@ -74,6 +74,10 @@ bool pn_slice_take(pn_slice *text, const char *what) {
     return true;
 }
 
+bool pn_answer_writes(const pn_answer *a, const char *text) {
+    return strstr(a->chat->text, text) != NULL;
+}
+
 void pn_answer_say(pn_answer *a, pn_buf *to, pn_slice text) {
     if (!pn_buf_append(to, text.s, text.n)) a->no_memory = true;
 }

@@ -38,7 +38,7 @@ size_t pn_slice_open_end(pn_slice text, const char *what);
 /* Takes what off the beginning of text if it is there. */
 bool pn_slice_take(pn_slice *text, const char *what);
 
-/* ---- values: each appends JSON text to out and is false when text is no such value ------------- */
+/* ---- values: each appends JSON text to out and is false when text is no such value ----------- */
 
 /* On success *text is moved behind the value. */
 bool pn_value_python(pn_slice *text, pn_buf *out); /* 'x', True, [1, 2], {"a": None} */
@@ -88,6 +88,8 @@ pn_found pn_answer_open_body(pn_answer *a, pn_body body, pn_slice text, size_t *
 bool pn_answer_addressed(pn_answer *a, pn_slice text);
 /* Reasoning, content and calls by the marks of answer_syntaxes.def. */
 void pn_answer_marked(pn_answer *a, pn_slice text);
+/* True when the chat's template has the text. */
+bool pn_answer_writes(const pn_answer *a, const char *text);
 /* Appends; no_memory is noted. */
 void pn_answer_say(pn_answer *a, pn_buf *to, pn_slice text);
 

@@ -1,8 +1,8 @@
 /* answer_addressed.c: answers whose parts say whom they are for.
  *
- *   gpt-oss        <|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final<|message|>...
- *                  <|channel|>commentary to=functions.NAME <|constrain|>json<|message|>{...}<|call|>
- *   Muse            to=self<|message|>...<|eom|><|start|>assistant to=NAME<|message|><atem:...>
+ *   gpt-oss        <|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final...
+ *                  <|channel|>commentary to=functions.NAME <|constrain|>json<|message|>{...}
+ *   Muse           to=self<|message|>...<|eom|><|start|>assistant to=NAME<|message|><atem:...>
  *   Functionary 2  all\n<|content|>...\n<|from|>assistant\n<|recipient|>NAME\n<|content|>{...}
  *   Functionary 3  all\n...>>>NAME\n{...}            Functionary 0   to=functions.NAME:\n{...}
  *   chatml-function-calling   message:\n...   or   functions.NAME:\n{...}
@@ -11,10 +11,6 @@
 #include "run/answer.h"
 
 #include <string.h>
-
-static bool writes(const pn_answer *a, const char *text) {
-    return strstr(a->chat->text, text) != NULL;
-}
 
 static bool is_word(pn_slice word, const char *text) {
     return word.n == strlen(text) && memcmp(word.s, text, word.n) == 0;
@@ -199,7 +195,7 @@ static void read_functionary_0(pn_answer *a, pn_slice text) {
     pn_answer_say(a, &a->content, text);
 }
 
-/* ---- chatml-function-calling ------------------------------------------------------------------ */
+/* ---- chatml-function-calling ----------------------------------------------------------------- */
 
 /* The calls that text is made of, with nothing between. */
 static bool read_function_lines(pn_answer *a, pn_slice text) {
@@ -235,15 +231,16 @@ static void read_function_calling(pn_answer *a, pn_slice text) {
 }
 
 bool pn_answer_addressed(pn_answer *a, pn_slice text) {
-    if (writes(a, "<|message|>") && (writes(a, "<|channel|>") || writes(a, "<atem:")))
+    if (pn_answer_writes(a, "<|message|>") &&
+        (pn_answer_writes(a, "<|channel|>") || pn_answer_writes(a, "<atem:")))
         read_harmony(a, text);
-    else if (writes(a, "<|recipient|>") && writes(a, "<|content|>"))
+    else if (pn_answer_writes(a, "<|recipient|>") && pn_answer_writes(a, "<|content|>"))
         read_functionary_2(a, text);
-    else if (writes(a, "recipient==all") && writes(a, ">>>"))
+    else if (pn_answer_writes(a, "recipient==all") && pn_answer_writes(a, ">>>"))
         read_functionary_3(a, text);
-    else if (writes(a, "assistant to=functions."))
+    else if (pn_answer_writes(a, "assistant to=functions."))
         read_functionary_0(a, text);
-    else if (writes(a, "functions.<function_name>:"))
+    else if (pn_answer_writes(a, "functions.<function_name>:"))
         read_function_calling(a, text);
     else
         return false;

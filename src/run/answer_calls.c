@@ -1,7 +1,7 @@
 /* answer_calls.c: the forms in which models write a call.
  *
- * A body is what stands between an opening and a closing mark. Each reader adds its calls only when the
- * whole body is one; else nothing is added and the text stays content. */
+ * A body is what stands between an opening and a closing mark. Each reader adds its calls only when
+ * the whole body is one; else nothing is added and the text stays content. */
 #include "run/answer.h"
 
 #include <stdio.h>
@@ -209,8 +209,8 @@ static bool read_function(pn_answer *a, pn_slice text) {
     return end_arguments(a, &object, name, ok);
 }
 
-/* NAME"> and <parameter name="K" string="true|false">V</parameter> ..., each tag with the prefix that
- * `open` has. */
+/* NAME"> and <parameter name="K" string="true|false">V</parameter> ..., each tag with the prefix
+ * that `open` has. */
 static bool read_invoke(pn_answer *a, const char *open, pn_slice text) {
     char begin[64], end[64];
     const int n_prefix = (int)(strlen(open) - strlen("<invoke name=\""));
@@ -237,7 +237,8 @@ static bool read_invoke(pn_answer *a, const char *open, pn_slice text) {
     return end_arguments(a, &object, name, ok);
 }
 
-/* NAME and <arg_key>K</arg_key><arg_value>V</arg_value> ...; suffix: what the tags' names end with. */
+/* NAME and <arg_key>K</arg_key><arg_value>V</arg_value> ...; suffix: what the tags' names end
+ * with. */
 static bool read_arg_keys(pn_answer *a, pn_slice text, const char *suffix) {
     static const char *const names[] = {"<arg_key", "</arg_key", "<arg_value", "</arg_value"};
     char tags[4][40];
@@ -371,7 +372,7 @@ bool pn_answer_body(pn_answer *a, pn_body body, const char *open, pn_slice text)
     return settle(a, before, ok && !a->no_memory);
 }
 
-/* ---- bodies that end by themselves ------------------------------------------------------------ */
+/* ---- bodies that end by themselves ----------------------------------------------------------- */
 
 /* After [TOOL_CALLS]: a list, or NAME[CALL_ID]ID[ARGS]{json}. */
 static pn_found open_mistral(pn_answer *a, pn_slice *text) {

@@ -1,5 +1,5 @@
-/* answer_marked.c: answers in which marks stand around what is not said: reasoning at the beginning,
- * calls anywhere (answer_syntaxes.def). */
+/* answer_marked.c: answers in which marks stand around what is not said: reasoning at the
+ * beginning, calls anywhere (answer_syntaxes.def). */
 #include "run/answer.h"
 
 #include <string.h>
@@ -41,17 +41,14 @@ static const mark_row marks[] = {
 };
 
 #define AFTER_FUNCTION "</tool_call>"
-#define MAX_WASTE      64 /* texts of marks without calls are not read forever: this often the answer */
+/* Texts of marks without calls are not read forever, but this often as long as the answer is. */
+#define MAX_WASTE 64
 
 enum {
     N_THINKS = sizeof thinks / sizeof *thinks,
     N_CALLS = sizeof calls / sizeof *calls,
     N_MARKS = sizeof marks / sizeof *marks
 };
-
-static bool writes(const pn_answer *a, const char *text) {
-    return strstr(a->chat->text, text) != NULL;
-}
 
 /* ---- reasoning ------------------------------------------------------------------------------- */
 
@@ -72,7 +69,7 @@ static bool take_reasoning(pn_answer *a, pn_slice *text, const think_row *row) {
         return false;
     const bool begun = pn_slice_take(&inside, row->open) || opened;
     const size_t close = pn_slice_find(inside, row->close, 0);
-    if (!begun && (a->prompt || close == SIZE_MAX || !writes(a, row->close))) return true;
+    if (!begun && (a->prompt || close == SIZE_MAX || !pn_answer_writes(a, row->close))) return true;
     pn_slice thought = {inside.s, close == SIZE_MAX ? inside.n : close};
     if (close == SIZE_MAX && a->is_partial) thought.n -= pn_slice_open_end(thought, row->close);
     pn_answer_say(a, &a->reasoning, pn_slice_trim(thought));
@@ -84,7 +81,7 @@ static bool take_reasoning(pn_answer *a, pn_slice *text, const think_row *row) {
 static bool take_all_reasoning(pn_answer *a, pn_slice *text) {
     for (int i = 0; i < N_THINKS && a->reasoning.n == 0; i++) {
         const char *before = text->s;
-        if (!writes(a, thinks[i].needs)) continue;
+        if (!pn_answer_writes(a, thinks[i].needs)) continue;
         if (!take_reasoning(a, text, &thinks[i])) return false;
         if (text->s != before) break;
     }
@@ -106,11 +103,11 @@ typedef struct scan {
 
 static void begin_scan(scan *s) {
     for (int i = 0; i < N_CALLS; i++) {
-        s->active[i] = s->a->takes_calls && writes(s->a, calls[i].needs);
+        s->active[i] = s->a->takes_calls && pn_answer_writes(s->a, calls[i].needs);
         s->next[i] = s->active[i] ? pn_slice_find(s->text, calls[i].open, 0) : SIZE_MAX;
         s->close[i] = 0;
     }
-    for (int i = 0; i < N_MARKS; i++) s->dropped[i] = writes(s->a, marks[i].needs);
+    for (int i = 0; i < N_MARKS; i++) s->dropped[i] = pn_answer_writes(s->a, marks[i].needs);
 }
 
 /* The row whose mark stands first at or after from, or -1. */
@@ -242,7 +239,7 @@ static void scan_calls(pn_answer *a, pn_slice text) {
 static bool is_bare_json(pn_answer *a, pn_slice text) {
     text = pn_slice_trim(text);
     if (!a->takes_calls || text.n == 0 || text.s[0] != '{' ||
-        !writes(a, "{\"name\": function name, \"parameters\""))
+        !pn_answer_writes(a, "{\"name\": function name, \"parameters\""))
         return false;
     return a->is_partial || pn_answer_add_json_calls(a, text); /* text may follow yet */
 }

@@ -1,7 +1,7 @@
 /* answer_values.c: values that models write in other forms than JSON, as JSON text.
  *
- * Python literals, the argument lists of Gemma 4, and plain text between tags. A reader moves the text
- * behind the value it took; depth is bounded, and work is linear. */
+ * Python literals, the argument lists of Gemma 4, and plain text between tags. A reader moves the
+ * text behind the value it took; depth is bounded, and work is linear. */
 #include "run/answer.h"
 
 #include "base/utf8.h"

@@ -126,16 +126,6 @@ static puna_status find_specials(puna_chat *chat, const puna_chat_options *o,
 
 /* ---- stop texts ------------------------------------------------------------------------------ */
 
-/* True when the vocabulary has the text as one token: then the token ends an answer, if anything. */
-static bool is_token(const puna_chat *chat, const char *text) {
-    const pn_vocab_range all = {0, strlen(text)};
-    int32_t ids[2], n = 0;
-    return chat->model &&
-           pn_vocab_tokenize_ranges(chat->model->vocab, text, all.end, &all, 1, 0, ids, NULL, 2, &n,
-                                    NULL) == PUNA_OK &&
-           n == 1;
-}
-
 /* Marks that templates write at the end of a turn: where the vocabulary has no token for one, an
  * answer spells it as text. */
 static void find_stops(puna_chat *chat, const pn_chat_format *format) {
@@ -144,7 +134,8 @@ static void find_stops(puna_chat *chat, const pn_chat_format *format) {
     const char *const *list = format ? format->stops : marks;
     int n = 0;
     for (; *list && n < PN_CHAT_MAX_STOPS - 1; list++)
-        if ((format || strstr(chat->text, *list)) && !is_token(chat, *list))
+        if ((format || strstr(chat->text, *list)) &&
+            !(chat->model && pn_chat_has_token(chat->model, *list, strlen(*list))))
             chat->stops[n++] = *list;
 }
 

@@ -26,6 +26,8 @@ typedef struct pn_chat_format {
 const pn_chat_format *pn_chat_format_find(const char *name);
 /* The format that a model without a template is known to want, or NULL. */
 const pn_chat_format *pn_chat_format_guess(const puna_model *model);
+/* True when the vocabulary has the text as one token. */
+bool pn_chat_has_token(const puna_model *model, const char *text, size_t n);
 /* PUNA_E_UNSUPPORTED or PUNA_E_ARG with a beginning and all names. */
 puna_status pn_chat_fail_with_names(puna_status code, const char *text, puna_error *err);
 

@@ -7,7 +7,7 @@
 #include <ctype.h>
 #include <string.h>
 
-/* ---- what templates of chat_formats.def share ------------------------------------------------- */
+/* ---- what templates of chat_formats.def share ------------------------------------------------ */
 
 #define REFUSE_ROLE                                                                                \
     "{{- raise_exception('messages of role \"' + m.role + '\" have no place in this chat "         \
@@ -125,11 +125,11 @@ static void add_name(char out[MAX_NAME_BYTES], const char *text) {
     out[n] = 0;
 }
 
-static bool has_token(const pn_vocab *vocab, const char *text, size_t n) {
+bool pn_chat_has_token(const puna_model *model, const char *text, size_t n) {
     const pn_vocab_range all = {0, n};
     int32_t ids[2], n_ids = 0;
-    return pn_vocab_tokenize_ranges(vocab, text, n, &all, 1, 0, ids, NULL, 2, &n_ids, NULL) ==
-               PUNA_OK &&
+    return pn_vocab_tokenize_ranges(model->vocab, text, n, &all, 1, 0, ids, NULL, 2, &n_ids,
+                                    NULL) == PUNA_OK &&
            n_ids == 1;
 }
 
@@ -139,11 +139,11 @@ static bool has_word(const char *name, const char *word, size_t n) {
     return false;
 }
 
-static bool matches(const char *pattern, const char *name, const pn_vocab *vocab) {
+static bool matches(const char *pattern, const char *name, const puna_model *model) {
     while (*pattern) {
         const size_t n = strcspn(pattern, " ");
         const bool without = *pattern == '!';
-        const bool found = *pattern == '<' ? has_token(vocab, pattern, n)
+        const bool found = *pattern == '<' ? pn_chat_has_token(model, pattern, n)
                                            : has_word(name, pattern + without, n - without);
         if (found == without) return false;
         pattern += n + (pattern[n] == ' ');
@@ -162,7 +162,7 @@ const pn_chat_format *pn_chat_format_guess(const puna_model *model) {
     add_name(name, slash ? slash + 1 : path);
     for (int i = N_ROWS - 1; i >= 0; i--)
         for (int k = 0; k < PN_CHAT_MAX_KNOWN && rows[i].known[k]; k++)
-            if (matches(rows[i].known[k], name, model->vocab)) {
+            if (matches(rows[i].known[k], name, model)) {
                 pn_log(PUNA_LOG_INFO,
                        "no chat template: the format %s is taken from what the file says",
                        rows[i].name);

@@ -2,8 +2,8 @@
  * them as they are.
  *
  * A template that works gets exactly what the caller said. A fix is tried when a template fails
- * (prompt.c), and here is what each one writes. JSON is rewritten as text: what a fix does not touch
- * keeps every byte. */
+ * (prompt.c), and here is what each one writes. JSON is rewritten as text: what a fix does not
+ * touch keeps every byte. */
 #include "run/chat.h"
 
 #include "base/error.h"

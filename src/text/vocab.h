@@ -81,12 +81,12 @@ typedef struct pn_vocab_range {
     size_t begin, end;
 } pn_vocab_range;
 /* The same for text of which only some ranges (ascending, apart from each other) may hold special
- * tokens: a special token must lie within one. User-defined tokens are found everywhere, except those
- * spelled <|...|>, which models that were given a chat format later have for special ones. Plain
- * text is tokenized across the borders as if there were none. flags: PUNA_TOKENIZE_ADD_SPECIAL or 0.
- * starts (or NULL) gets the offset of each token's first byte, at most max_tokens; SIZE_MAX for a
- * token that was added. WordPiece and unigram vocabularies, whose tokens are of changed text, give
- * the offset of the run of text between special tokens. */
+ * tokens: a special token must lie within one. User-defined tokens are found everywhere, except
+ * those spelled <|...|>, which models that were given a chat format later have for special ones.
+ * Plain text is tokenized across the borders as if there were none. flags:
+ * PUNA_TOKENIZE_ADD_SPECIAL or 0. starts (or NULL) gets the offset of each token's first byte, at
+ * most max_tokens; SIZE_MAX for a token that was added. WordPiece and unigram vocabularies, whose
+ * tokens are of changed text, give the offset of the run of text between special tokens. */
 puna_status pn_vocab_tokenize_ranges(const pn_vocab *vocab, const char *text, size_t text_bytes,
                                      const pn_vocab_range *ranges, size_t n_ranges, uint32_t flags,
                                      int32_t *tokens, size_t *starts, int32_t max_tokens,

@@ -1,8 +1,9 @@
 /* fuzz_chat.c: any bytes as a conversation and as an answer.
  *
- * Layout of an input: messages as JSON, a byte 0, an answer. Whatever the messages are, a prompt is made of them or
- * the error says why; its spans cover it. An answer is taken apart whatever it says, by chats of several families:
- * the message is JSON of the right shape, and the same twice. */
+ * Layout of an input: messages as JSON, a byte 0, an answer. Whatever the messages are, a prompt is
+ * made of them or the error says why; its spans cover it. An answer is taken apart whatever it
+ * says, by chats of several families: the message is JSON of the right shape, and the same
+ * twice. */
 #include "replay.h"
 
 #include <jansson.h>

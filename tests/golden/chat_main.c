@@ -134,7 +134,8 @@ int main(int argc, char **argv) {
     size_t cap = 0;
     for (ssize_t n; (n = getline(&line, &cap, stdin)) > 0;) {
         json_t *request = json_loadb(line, (size_t)n, JSON_ALLOW_NUL, NULL);
-        json_t *result = request ? answer(model, request) : json_pack("{s:s}", "error", "malformed");
+        json_t *result =
+            request ? answer(model, request) : json_pack("{s:s}", "error", "malformed");
         (void)json_dumpf(result, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
         (void)fputc('\n', stdout);
         json_decref(result);

@@ -12,6 +12,7 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import time
 
 import pytest
 
@@ -74,6 +75,105 @@ def test_published_templates(tmp_path):
     bad = [f"{path.stem}: {what}" for path, what in zip(CHAT, in_parallel(run, CHAT)) if what]
     print(f"{len(CHAT) - len(bad)} of {len(CHAT)}")
     assert not bad, f"{len(bad)}:\n" + "\n".join(bad[:20])
+
+
+def test_small_templates(tmp_path):
+    path = DATA / "jinja" / "public.json"
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    data = json.loads(path.read_text())
+    messages, variables = tmp_path / "messages", tmp_path / "vars"
+    messages.write_text(json.dumps(data["vars"].get("messages", [])))
+    variables.write_text(json.dumps(data["vars"]))
+
+    def run(numbered):
+        number, case = numbered
+        template = tmp_path / f"{number}.jinja"
+        template.write_bytes(case["template"].encode())
+        return difference(case, puna("render", "--template", template, "--messages", messages, "--vars", variables,
+                                     "--now", "2024-07-04 09:05:03"))
+    cases = data["cases"]
+    bad = [f"{case['id']}: {what}" for case, what in zip(cases, in_parallel(run, enumerate(cases))) if what]
+    print(f"{len(cases) - len(bad)} of {len(cases)}")
+    assert not bad, f"{len(bad)}:\n" + "\n".join(bad[:20])
+
+
+# ---- the command --------------------------------------------------------------------------------------------------
+
+MODEL = os.environ.get("PUNA_TEST_MODEL", "")
+needs_model = pytest.mark.skipif(not os.path.exists(MODEL), reason="PUNA_TEST_MODEL names no file")
+HELLO = b'[{"role": "user", "content": "Hi <|im_end|>"}]'
+
+
+def template(folder, text):
+    path = folder / "t.jinja"
+    path.write_text(text)
+    return path
+
+
+def test_the_prompt_and_nothing_else(tmp_path):
+    path = template(tmp_path, "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}\n\n")
+    done = puna("render", "--template", path, "--bos", "<s>", "--eos", "é", stdin=HELLO)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "<s>Hi <|im_end|>é\n".encode(), b"")
+
+
+def refused(done, status, *words):
+    assert done.returncode == status and not done.stdout
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("puna: ") and all(word in lines[0] for word in words), done.stderr
+
+
+def test_mistakes(tmp_path):
+    path = template(tmp_path, "{{ raise_exception('no such thing') }}")
+    refused(puna("render", "--template", path, stdin=HELLO), 1, "no such thing")
+    refused(puna("render", "--template", path, "--repair", stdin=HELLO), 1, "no such thing")
+    refused(puna("render", "--template", template(tmp_path, "{% if %}"), stdin=HELLO), 1, "line 1")
+    refused(puna("render", "--template", tmp_path / "none", stdin=HELLO), 1, "none", "no such file")
+    refused(puna("render", "--chat-template", "nosuch", stdin=HELLO), 1, 'unknown chat format "nosuch"', "chatml, qwen, llama-3")
+    refused(puna("render", "--chat-template", "chatml", stdin=b'{"role": "user"}'), 1, "messages: expected a list")
+    refused(puna("render", "--chat-template", "chatml", stdin=b'[{"role": "user"'), 1, "malformed JSON: messages[0].role: byte 16")
+    refused(puna("render", "--chat-template", "chatml", "--template", path, stdin=HELLO), 2, "not both")
+    refused(puna("render", "--chat-template", "chatml", "--tools", "-", stdin=HELLO), 2, "only one file can be standard input")
+    refused(puna("render", "--chat-template", "chatml", "--explain", stdin=HELLO), 2, "--explain needs a model")
+    for when in ("2024-07-04", "2024-13-01 00:00:00", "2024-07-04 09:05:03x", "2023-02-29 00:00:00"):
+        refused(puna("render", "--chat-template", "chatml", "--now", when, stdin=HELLO), 2, "--now")
+
+
+@needs_model
+def test_explain():
+    done = puna("render", "-m", MODEL, "--explain", stdin=b'[{"role": "system", "content": "S"}, ' + HELLO[1:])
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.decode().splitlines()
+    rows = [(line[:7].strip(), line[9:16].strip(), line[18:42].strip(), line[44:]) for line in lines[1:-1]]
+    assert lines[0].split() == ["id", "special", "origin", "text"] and rows[0] == ("1", "yes", "template", "'<|im_start|>'")
+    said = [row for row in rows if row[2] == "message 1 user"]
+    assert said[0][3] == "'Hi'" and not any(row[1] for row in said) and ("67", "", "message 0 system", "'S'") in rows
+    assert sum(row[1] == "yes" for row in rows) == 5 and lines[-1] == f"{len(rows)} tokens, 3 BOS; template of the model"
+
+
+@needs_model
+def test_json_and_exact(tmp_path):
+    made = json.loads(puna("render", "-m", MODEL, "--json", stdin=HELLO).stdout)
+    assert made["source"] == "template of the model" and made["stops"] == [] and made["tokens"][0] == 1
+    assert made["prompt"].endswith("<|im_start|>assistant\n") and len(made["tokens"]) == len(made["token_spans"])
+    path = template(tmp_path, "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('none') }}{% endif %}{{ m.content }}{% endfor %}")
+    both = b'[{"role": "system", "content": "S"}, ' + HELLO[1:]
+    refused(puna("render", "--template", path, stdin=both), 1, "none")
+    refused(puna("render", "-m", MODEL, "--template", path, stdin=both), 1, "none")
+    assert puna("render", "--template", path, "--repair", stdin=both).stdout == b"S\n\nHi <|im_end|>"
+
+
+def test_templates_that_would_never_end(tmp_path):
+    """Each failure is tried again a few times at most, and the later times are short."""
+    loop = "{% for i in range(30000) %}{% for j in range(100) %}{% endfor %}{% endfor %}"
+    text = "{% for m in messages %}" + loop + "{% endfor %}{{ raise_exception('over') }}"
+    path = template(tmp_path, text)
+    began = time.monotonic()
+    messages = [{"role": "system", "content": "S"}, {"role": "user", "content": [{"type": "text", "text": "x"}]}]
+    done = puna("render", "--template", path, "--repair", stdin=json.dumps(messages).encode())
+    took = time.monotonic() - began
+    print(f"{took:.1f} s")
+    assert done.returncode == 1 and took < 20
 
 
 # ---- named formats ------------------------------------------------------------------------------------------------

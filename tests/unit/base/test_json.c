@@ -1,5 +1,5 @@
-/* Tests of the JSON reader and writer: kinds, order and extents of nodes, strings, messages that say
- * where, bounds, memory running out. */
+/* Tests of the JSON reader and writer: kinds, order and extents of nodes, strings, messages that
+ * say where, bounds, memory running out. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

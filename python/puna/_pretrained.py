@@ -57,7 +57,7 @@ def _parts(name: str, names: Sequence[str]) -> List[str]:
 def _with_hub(
     hub: Any, repo_id: str, patterns: Sequence[str], local_dir: Optional[PathLike], cache_dir: Optional[PathLike]
 ) -> str:
-    hub.utils.validate_repo_id(repo_id)
+    importlib.import_module("huggingface_hub.utils").validate_repo_id(repo_id)
     folder = repo_id + "/"
     entries = hub.HfFileSystem().ls(repo_id, recursive=True)
     names = [entry["name"] if isinstance(entry, dict) else entry for entry in entries]
@@ -78,14 +78,13 @@ def _with_program(
     repo_id: str, patterns: Sequence[str], local_dir: Optional[PathLike], cache_dir: Optional[PathLike]
 ) -> str:
     """`puna pull REPO --file PATTERN --json` prints one object with the "path" of the file."""
-    if local_dir is not None:
-        raise ImportError("local_dir needs the package huggingface_hub: pip install huggingface_hub")
+    options = [] if local_dir is None else ["--local-dir", os.fspath(local_dir)]
     environment = dict(os.environ)
     if cache_dir is not None:
         environment["HF_HUB_CACHE"] = os.fspath(cache_dir)
     paths: List[str] = []
     for pattern in patterns:
-        command = [_command.program(), "pull", repo_id, "--file", pattern, "--json"]
+        command = [_command.program(), "pull", repo_id, "--file", pattern, "--json", *options]
         result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if result.returncode != 0:
             lines = result.stderr.strip().splitlines()

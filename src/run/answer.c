@@ -175,6 +175,8 @@ puna_status puna_chat_parse_tokens(const puna_chat *chat, const puna_prompt *pro
     size_t n = 0;
     if (!chat->model)
         return pn_fail(err, PUNA_E_STATE, "a chat without a model cannot read tokens");
+    while (n_tokens > 0 && tokens && puna_token_is_end(chat->model, tokens[n_tokens - 1]))
+        n_tokens--;
     puna_status status =
         puna_detokenize(chat->model, tokens, n_tokens, PUNA_DETOKENIZE_SPECIAL, NULL, 0, &n, err);
     if (status == PUNA_E_LIMIT) {

@@ -407,6 +407,7 @@ static void expect_apart(const puna_chat *chat, const puna_prompt *prompt, const
     char wanted[128], *json = NULL;
     for (; *text; text++) tokens[n++] = BYTE + (unsigned char)*text;
     if (with_end) tokens[n++] = 2;
+    if (with_end) tokens[n++] = 2;
     (void)snprintf(wanted, sizeof wanted, "{\"role\": \"assistant\", \"content\": \"%s\"}",
                    content);
     assert_int_equal(puna_chat_parse_tokens(chat, prompt, tokens, n, partial, &json, NULL),

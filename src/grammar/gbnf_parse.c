@@ -637,16 +637,27 @@ static void sift_down(uint64_t *keys, size_t i, size_t n) {
     keys[i] = key;
 }
 
-/* Insertion for short lists and those in order, heapsort for the others. */
+static void reverse(uint64_t *keys, size_t n) {
+    for (size_t i = 0; i < n / 2; i++) {
+        const uint64_t key = keys[i];
+        keys[i] = keys[n - 1 - i];
+        keys[n - 1 - i] = key;
+    }
+}
+
+/* A falling list is turned round; insertion while that is cheap, else heapsort. */
 void pn_sort_u64(uint64_t *keys, size_t n) {
-    size_t moves = 0;
-    for (size_t i = 1; i < n && moves <= 4 * n + 64; i++) {
+    const size_t limit = 4 * n + 64;
+    size_t moves = 0, n_falling = 1;
+    while (n_falling < n && keys[n_falling] < keys[n_falling - 1]) n_falling++;
+    reverse(keys, n_falling < n ? n_falling : n);
+    for (size_t i = 1; i < n && moves <= limit; i++) {
         const uint64_t key = keys[i];
         size_t at = i;
         for (; at > 0 && keys[at - 1] > key; at--, moves++) keys[at] = keys[at - 1];
         keys[at] = key;
     }
-    if (moves <= 4 * n + 64) return;
+    if (moves <= limit) return;
     for (size_t i = n / 2; i-- > 0;) sift_down(keys, i, n);
     for (size_t end = n; end-- > 1;) {
         const uint64_t last = keys[end];

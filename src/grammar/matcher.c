@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-enum { FIRST_LIMIT = 16 << 20 };
-/* Places that one call may visit, and more for each byte: about two seconds' worth. */
-#define WORK_OF_CALL ((uint64_t)1 << 24)
+enum { FIRST_LIMIT = 16 << 20, MAX_LEFT = 96 << 20 };
+/* Places that one call may visit, and more for each byte: two seconds' worth at most. */
+#define WORK_OF_CALL ((uint64_t)1 << 26)
 #define WORK_OF_BYTE ((uint64_t)1 << 10)
 
 /* ---- a matcher's life ------------------------------------------------------------------------ */
@@ -71,6 +71,8 @@ static puna_status make_matcher(const pn_rtn *rtn, const pn_token_trie *trie, pn
     m->trie = trie;
     m->trie_serial = trie ? trie->serial : 0;
     m->limit = FIRST_LIMIT;
+    m->max_left = MAX_LEFT;
+    m->max_work = WORK_OF_CALL;
     m->err = err;
     const puna_status status = fill(m);
     if (status)
@@ -162,7 +164,7 @@ bool pn_matching_is_dead(const pn_matching *matching) {
 void pn_matcher_begin(pn_matcher *m, size_t n_bytes, puna_error *err) {
     m->err = err;
     m->status = PUNA_OK;
-    m->work_left = WORK_OF_CALL + n_bytes * WORK_OF_BYTE;
+    m->work_left = m->max_work + n_bytes * WORK_OF_BYTE;
 }
 
 /* Moves *state behind the bytes; other[0] is a state to be kept too. False with status set. */

@@ -3,8 +3,8 @@
  * The network (rtn.h) is followed along all paths at once. Where a path stands is an item: a node,
  * and a frame that says where the call it is in returns to. A frame is the set of all its returns,
  * each a node, a count (how often a loop's body has come) and the frame of that call in turn: a stack
- * whose equal parts exist once (Tomita's graph-structured stack, 1987). Returns to an END are
- * replaced by what that end returns to, so recursion at the end of a rule takes no memory.
+ * whose equal parts exist once (Tomita's graph-structured stack, 1987). A frame that only returns to
+ * an END is the frame of that END, so recursion at the end of a rule takes no memory.
  *
  * A state is the set of items after some text, each at a node that takes a byte or a token. Frames
  * and states with the same contents are the same number, so what a byte leads to is worked out once
@@ -38,6 +38,7 @@ typedef struct pn_frame {
     size_t first; /* returns[first .. first + n) */
     int32_t n;
     uint32_t hash;
+    uint32_t stamp; /* of the last look for returns that others imply */
 } pn_frame;
 
 /* An item as a number that sorts by frame, then node. */
@@ -111,7 +112,9 @@ struct pn_matcher {
     size_t mask_words;
     int32_t *walk; /* [depth of the trie + 1]: states along a path */
 
-    size_t limit; /* bytes in use beyond which it is collected */
+    size_t limit;      /* bytes in use beyond which it is collected */
+    size_t max_left;   /* bytes that may be left of it then */
+    uint64_t max_work; /* places that one call may visit */
 
     /* the step under way */
     puna_error *err;
@@ -129,6 +132,9 @@ struct pn_matcher {
     pn_buf call_returns; /* of pn_new_return */
     pn_buf gathered;     /* of pn_return */
     pn_buf settling;     /* of int32_t: calls */
+    pn_buf looking;      /* of int32_t: frames */
+    pn_buf implied;      /* of bool */
+    uint32_t implied_stamp;
 };
 
 /* Begins a call that goes on by n_bytes: errors go to err, and what may be visited is bounded. */
@@ -142,9 +148,13 @@ puna_status pn_matching_named(pn_matching *matching, int32_t token, const char *
 
 /* ---- matcher_store.c: frames and states, each once ------------------------------------------- */
 
-/* These return a number, or -1 with matcher->status set. The lists are sorted, and duplicates
- * removed. */
-int32_t pn_frame_of(pn_matcher *m, pn_return *returns, size_t n);
+/* Sorts by frame, node and count; returns how many are different. */
+size_t pn_sort_returns(pn_return *list, size_t n);
+/* The element of a sorted list that is the same, or NULL. */
+const pn_return *pn_find_return(const pn_return *list, size_t n, const pn_return *wanted);
+/* These return a number, or -1 with matcher->status set. The returns are sorted and different; the
+ * items are sorted here, and duplicates removed. */
+int32_t pn_frame_of(pn_matcher *m, const pn_return *returns, size_t n);
 int32_t pn_state_of(pn_matcher *m, uint64_t *items, size_t n, bool complete);
 /* Bytes of what is stored. */
 size_t pn_matcher_bytes(const pn_matcher *m);

@@ -9,6 +9,10 @@
 
 #include <string.h>
 
+enum {
+    MAX_COPIED_RETURNS = 4 /* of a frame that a call at the end of a rule returns to */
+};
+
 #define ELEMENT(buf, type) ((type *)(void *)(buf).data)
 #define COUNT(buf, type)   ((int32_t)((buf).n / sizeof(type)))
 
@@ -30,11 +34,18 @@ static bool count_work(pn_matcher *m, uint64_t n) {
 
 /* ---- places ---------------------------------------------------------------------------------- */
 
-static size_t hash_place(int32_t at, uint32_t count, int32_t frame) {
-    uint64_t h = (uint64_t)(uint32_t)at << 32 | (uint32_t)frame;
-    h = (h ^ (uint64_t)count * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
-    h = (h ^ h >> 33) * 0xc4ceb9fe1a85ec53u;
-    return (size_t)(h ^ h >> 29);
+/* Where to look for a place: first where those of neighbouring frames are, as these tend to be
+ * visited one after another; then all over the table. */
+typedef struct probe {
+    size_t slot, step;
+} probe;
+
+static probe first_probe(int32_t at, uint32_t count, int32_t frame) {
+    uint64_t h = ((uint64_t)(uint32_t)at << 32 | count) * 0x9e3779b97f4a7c15u;
+    h ^= h >> 32;
+    const size_t slot = (size_t)(uint32_t)frame * 8 + (size_t)(h & 7);
+    h = (h ^ (uint32_t)frame) * 0xff51afd7ed558ccdu;
+    return (probe){.slot = slot, .step = (size_t)(h >> 20) | 1};
 }
 
 static bool grow_places(pn_matcher *m) {
@@ -44,9 +55,9 @@ static bool grow_places(pn_matcher *m) {
     for (size_t i = 0; i < m->cap_places; i++) {
         const pn_place *p = &m->places[i];
         if (p->stamp != m->stamp) continue;
-        size_t k = hash_place(p->at, p->count, p->frame) & (cap - 1);
-        while (fresh[k].stamp) k = (k + 1) & (cap - 1);
-        fresh[k] = *p;
+        probe at = first_probe(p->at, p->count, p->frame);
+        while (fresh[at.slot & (cap - 1)].stamp) at.slot += at.step;
+        fresh[at.slot & (cap - 1)] = *p;
     }
     pn_free(m->places);
     m->places = fresh;
@@ -58,14 +69,16 @@ static bool grow_places(pn_matcher *m) {
 static bool go_to(pn_matcher *m, int32_t at, uint32_t count, int32_t frame) {
     if (!count_work(m, 1)) return false;
     if (2 * (m->n_places + 1) > m->cap_places && !grow_places(m)) return false;
-    size_t i = hash_place(at, count, frame) & (m->cap_places - 1);
-    for (; m->places[i].stamp == m->stamp; i = (i + 1) & (m->cap_places - 1)) {
-        const pn_place *p = &m->places[i];
+    probe look = first_probe(at, count, frame);
+    pn_place *p = &m->places[look.slot & (m->cap_places - 1)];
+    while (p->stamp == m->stamp) {
         if (p->at == at && p->frame == frame && p->count == count) return true;
+        look.slot += look.step;
+        p = &m->places[look.slot & (m->cap_places - 1)];
     }
-    m->places[i] = (pn_place){.stamp = m->stamp, .at = at, .count = count, .frame = frame};
+    *p = (pn_place){.stamp = m->stamp, .at = at, .count = count, .frame = frame};
     m->n_places++;
-    return pn_buf_append(&m->work, &m->places[i], sizeof m->places[i]) || no_memory(m);
+    return pn_buf_append(&m->work, p, sizeof *p) || no_memory(m);
 }
 
 static void begin_step(pn_matcher *m) {
@@ -140,28 +153,87 @@ static bool follow(pn_matcher *m, const pn_place *p) {
 
 /* ---- frames of the calls --------------------------------------------------------------------- */
 
-/* Adds the returns of frame `back`, or that it returns to `at` in it. */
+/* A return to an END becomes what that returns to, where it is not much. */
 static bool gather(pn_matcher *m, pn_return to) {
-    if (to.at != PN_RTN_END_NODE)
-        return pn_buf_append(&m->gathered, &to, sizeof to) || no_memory(m);
     const pn_frame *frame = &m->frames[to.frame];
-    if (!count_work(m, (uint64_t)frame->n)) return false;
+    if (to.at != PN_RTN_END_NODE || frame->n > MAX_COPIED_RETURNS)
+        return pn_buf_append(&m->gathered, &to, sizeof to) || no_memory(m);
     return pn_buf_append(&m->gathered, m->returns + frame->first,
                          (size_t)frame->n * sizeof *m->returns) ||
            no_memory(m);
 }
 
-static bool make_frame(pn_matcher *m, pn_new_call *c) {
-    const pn_new_call *calls = ELEMENT(m->calls, pn_new_call);
+static bool gather_all(pn_matcher *m, const pn_new_call *c) {
     m->gathered.n = 0;
     for (int32_t i = c->first; i >= 0;) {
         const pn_new_return *r = &ELEMENT(m->call_returns, pn_new_return)[i];
         pn_return to = r->to;
-        if (to.frame < 0) to.frame = calls[~to.frame].frame;
+        if (to.frame < 0) to.frame = ELEMENT(m->calls, pn_new_call)[~to.frame].frame;
         if (!count_work(m, 1) || !gather(m, to)) return false;
         i = r->next;
     }
-    c->frame = pn_frame_of(m, ELEMENT(m->gathered, pn_return), m->gathered.n / sizeof(pn_return));
+    return true;
+}
+
+/* Marks what the frame's returns, and those of ends that it returns to, have in common with list.
+ * Looks at *budget returns at most. */
+static bool mark_implied(pn_matcher *m, int32_t frame, const pn_return *list, size_t n,
+                         size_t *budget) {
+    m->looking.n = 0;
+    while (true) {
+        pn_frame *f = &m->frames[frame];
+        if (f->stamp != m->implied_stamp) {
+            f->stamp = m->implied_stamp;
+            if (*budget < (size_t)f->n) return true;
+            *budget -= (size_t)f->n;
+            for (int32_t i = 0; i < f->n; i++) {
+                const pn_return *r = &m->returns[f->first + (size_t)i];
+                const pn_return *same = pn_find_return(list, n, r);
+                if (same) ELEMENT(m->implied, bool)[same - list] = true;
+                if (r->at == PN_RTN_END_NODE &&
+                    !pn_buf_append(&m->looking, &r->frame, sizeof r->frame))
+                    return no_memory(m);
+            }
+        }
+        if (m->looking.n == 0) return true;
+        m->looking.n -= sizeof frame;
+        memcpy(&frame, m->looking.data + m->looking.n, sizeof frame);
+    }
+}
+
+/* Leaves out of a sorted list the returns that a return to an END in it leads to anyway, as far as
+ * a look in proportion to the list finds them: without that, the lists of ambiguous grammars grow
+ * with the text. *n gets how many are left. */
+static bool drop_implied(pn_matcher *m, pn_return *list, size_t *n) {
+    size_t budget = 64 + 8 * *n, n_left = 0;
+    bool not_yet = false;
+    m->implied.n = 0;
+    m->implied_stamp++;
+    for (size_t i = 0; i < *n; i++)
+        if (!pn_buf_append(&m->implied, &not_yet, sizeof not_yet)) return no_memory(m);
+    for (size_t i = *n; i-- > 0;) /* from the latest frames, which lead to the others */
+        if (list[i].at == PN_RTN_END_NODE && !ELEMENT(m->implied, bool)[i] &&
+            !mark_implied(m, list[i].frame, list, *n, &budget))
+            return false;
+    for (size_t i = 0; i < *n; i++)
+        if (!ELEMENT(m->implied, bool)[i]) list[n_left++] = list[i];
+    *n = n_left;
+    return true;
+}
+
+static bool has_end(const pn_return *list, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (list[i].at == PN_RTN_END_NODE) return true;
+    return false;
+}
+
+static bool make_frame(pn_matcher *m, pn_new_call *c) {
+    if (!gather_all(m, c)) return false;
+    pn_return *list = ELEMENT(m->gathered, pn_return);
+    size_t n = pn_sort_returns(list, m->gathered.n / sizeof *list);
+    if (n > 1 && has_end(list, n) && !drop_implied(m, list, &n)) return false;
+    const bool is_other = n == 1 && list[0].at == PN_RTN_END_NODE;
+    c->frame = is_other ? list[0].frame : pn_frame_of(m, list, n);
     return c->frame >= 0;
 }
 

@@ -4,9 +4,6 @@
 
 #include <string.h>
 
-/* What is left after a collection may take this much at most. */
-#define MAX_LEFT_BYTES ((size_t)96 << 20)
-
 int32_t pn_matcher_no_memory(pn_matcher *m) {
     if (!m->status)
         m->status = pn_fail_nomem(m->err, pn_matcher_bytes(m), "the matching of a grammar");
@@ -87,8 +84,8 @@ static void sift_return(pn_return *list, size_t i, size_t n) {
     list[i] = moved;
 }
 
-/* Sorts, by insertion while that is cheap, else by heapsort; returns how many are different. */
-static size_t sort_returns(pn_return *list, size_t n) {
+/* By insertion while that is cheap, else by heapsort. */
+size_t pn_sort_returns(pn_return *list, size_t n) {
     size_t moves = 0, limit = 4 * n + 64;
     for (size_t i = 1; i < n && moves <= limit; i++) {
         const pn_return moved = list[i];
@@ -112,13 +109,38 @@ static size_t sort_returns(pn_return *list, size_t n) {
     return n_kept;
 }
 
-static uint32_t hash_of(const void *data, size_t bytes) {
-    return (uint32_t)pn_hash(data, bytes);
+/* Of n 32-bit numbers. */
+static uint32_t hash_of(const void *numbers, size_t n) {
+    uint64_t h = n;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t number;
+        memcpy(&number, (const char *)numbers + i * sizeof number, sizeof number);
+        h = (h ^ number) * 0x9fb21c651e98df25u;
+        h ^= h >> 29;
+    }
+    return (uint32_t)(h ^ h >> 32);
 }
 
-int32_t pn_frame_of(pn_matcher *m, pn_return *returns, size_t n) {
-    n = sort_returns(returns, n);
-    const uint32_t hash = hash_of(returns, n * sizeof *returns);
+static uint32_t hash_returns(const pn_return *returns, size_t n) {
+    return hash_of(returns, 3 * n);
+}
+
+const pn_return *pn_find_return(const pn_return *list, size_t n, const pn_return *wanted) {
+    const pn_return *const end = list + n;
+    while (n > 0) { /* the first that is not less */
+        const pn_return *middle = list + n / 2;
+        if (return_is_less(middle, wanted)) {
+            list = middle + 1;
+            n -= n / 2 + 1;
+        } else {
+            n /= 2;
+        }
+    }
+    return list < end && !return_is_less(wanted, list) ? list : NULL;
+}
+
+int32_t pn_frame_of(pn_matcher *m, const pn_return *returns, size_t n) {
+    const uint32_t hash = hash_returns(returns, n);
     bool is_new;
     if (!grow_slots(&m->frame_slots, &m->cap_frame_slots, (size_t)m->n_frames, &is_new))
         return pn_matcher_no_memory(m);
@@ -146,7 +168,7 @@ int32_t pn_frame_of(pn_matcher *m, pn_return *returns, size_t n) {
 
 /* The hash of items and whether the text may end there. */
 static uint32_t hash_state(const uint64_t *items, size_t n, bool complete) {
-    return hash_of(items, n * sizeof *items) ^ (complete ? 0x9e3779b9u : 0);
+    return hash_of(items, 2 * n) ^ (complete ? 0x9e3779b9u : 0);
 }
 
 /* Removes equal neighbours. */
@@ -251,7 +273,7 @@ static void move_frames(pn_matcher *m, int32_t *to) {
             m->returns[n_returns + (size_t)i] = back;
         }
         frame.first = n_returns;
-        frame.hash = hash_of(m->returns + n_returns, (size_t)frame.n * sizeof *m->returns);
+        frame.hash = hash_returns(m->returns + n_returns, (size_t)frame.n);
         n_returns += (size_t)frame.n;
         m->frames[n++] = frame;
     }
@@ -294,10 +316,10 @@ static bool collect(pn_matcher *m, int32_t *roots, size_t n, const new_numbers *
     for (pn_matching *user = m->users; user; user = user->next)
         user->state = to->states[user->state];
     const size_t left = pn_matcher_bytes(m);
-    if (left > MAX_LEFT_BYTES) {
-        m->status = pn_fail(m->err, PUNA_E_LIMIT,
-                            "grammar: too ambiguous for this text: %zu MiB are needed to follow it",
-                            left >> 20);
+    if (left > m->max_left) {
+        m->status =
+            pn_fail(m->err, PUNA_E_LIMIT,
+                    "grammar: too ambiguous for this text: following it takes %zu bytes", left);
         return false;
     }
     if (left > m->limit / 2) m->limit = 2 * left; /* else it would soon be full again */
@@ -320,8 +342,8 @@ void pn_matcher_free(pn_matcher *m) {
                             m->items,        m->states,      m->state_slots, m->rows,
                             m->masks,        m->mask_counts, m->walk,        m->call_stamps,
                             m->call_numbers, m->places};
-    pn_buf *const bufs[] = {&m->work,         &m->out,      &m->calls,
-                            &m->call_returns, &m->gathered, &m->settling};
+    pn_buf *const bufs[] = {&m->work,     &m->out,      &m->calls,   &m->call_returns,
+                            &m->gathered, &m->settling, &m->looking, &m->implied};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) pn_free(blocks[i]);
     for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++) pn_buf_free(bufs[i]);
     pn_free(m);

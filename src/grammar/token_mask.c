@@ -40,7 +40,7 @@ static int32_t frame_in_reach(pn_matcher *m, int32_t frame) {
         changes |= count != list[i].count;
         list[i].count = count;
     }
-    return changes ? pn_frame_of(m, list, n) : frame;
+    return changes ? pn_frame_of(m, list, pn_sort_returns(list, n)) : frame;
 }
 
 /* A state with the same mask. */

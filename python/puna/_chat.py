@@ -12,10 +12,11 @@ import weakref
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from . import _completion, llama_chat_format
-from ._binding import PUNA_E_UNSUPPORTED, PunaError
+from ._binding import PUNA_E_UNSUPPORTED, PunaError, as_bytes
 from ._completion import CompletionCall, sampling_of, stop_list
 from ._log import logger
 from ._template import Template
+from ._text import cut_at_stops, held_bytes
 from .llama_chat_format import (
     LlamaChatCompletionHandlerRegistry,
     NamedHandler,
@@ -142,18 +143,20 @@ class ChatCall:
         names = ("functions", "function_call", "tool_choice")
         variables = {name: arguments[name] for name in names if arguments[name] is not None}
         self.prompt = template.render(arguments["messages"], tools if choice != "none" else None, variables)
+        stops = [*stop_list(arguments["stop"]), *self.prompt.stops]
+        self.stops = [as_bytes(stop) for stop in stops]
         self.completion = CompletionCall(
             llama,
             self.prompt.tokens,
             sampling_of(llama, arguments, grammar),
             max_tokens=arguments["max_tokens"],
             logprobs=(arguments["top_logprobs"] or 0) if arguments["logprobs"] else None,
-            stop=[*stop_list(arguments["stop"]), *self.prompt.stops],
+            stop=stops,
             stream=arguments["stream"],
             model=arguments["model"],
             logits_processor=arguments["logits_processor"],
         )
-        self.answer = ""  # of a stream, so far
+        self.answer = ""  # of a stream with any_forced, so far
         self.n_content = 0  # characters of its content that were sent
         self.n_reasoning = 0
         self.n_calls = 0
@@ -179,7 +182,15 @@ class ChatCall:
                 return [(call["name"], json.dumps(call["arguments"], ensure_ascii=False))], {}
             except (ValueError, LookupError):  # cut by max_tokens
                 return [], {"content": text}
-        message = self.template.parse(self.prompt, text)
+        return self._parsed(False)
+
+    def _parsed(self, is_partial: bool) -> Tuple[List[Tuple[str, str]], Dict[str, Any]]:
+        """What the tokens so far say. Read with their special tokens, which mark calls in many formats."""
+        text = self.completion.llama._model.pieces(self.completion.tokens, special=True)
+        text = cut_at_stops(text, self.stops)
+        if is_partial:
+            text = text[: len(text) - held_bytes(text, self.stops)]
+        message = self.template.parse(self.prompt, text.decode("utf-8", "ignore"), is_partial)
         calls = message.pop("tool_calls", None) or []
         return [(call["function"]["name"], call["function"]["arguments"]) for call in calls], message
 
@@ -227,9 +238,7 @@ class ChatCall:
         if self.any_forced:
             calls, message = self._calls(self.answer) if is_last else ([], {})
         else:
-            message = self.template.parse(self.prompt, self.answer, not is_last)
-            found = message.pop("tool_calls", None) or []
-            calls = [(call["function"]["name"], call["function"]["arguments"]) for call in found]
+            calls, message = self._parsed(not is_last)
         deltas: List[Dict[str, Any]] = []
         reasoning, content = message.get("reasoning_content") or "", message.get("content") or ""
         if len(reasoning) > self.n_reasoning:

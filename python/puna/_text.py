@@ -7,6 +7,28 @@ from typing import Any, List, Optional, Sequence
 from ._engine import Outcome, Token
 
 
+def held_bytes(text: bytes, stops: Sequence[bytes]) -> int:
+    """Bytes at the end that may be the beginning of a stop text, or are a part of a character."""
+    held = 0
+    for stop in stops:
+        for length in range(min(len(stop) - 1, len(text)), held, -1):
+            if text.endswith(stop[:length]):
+                held = length
+                break
+    for length in range(1, min(4, len(text)) + 1):
+        byte = text[-length]
+        if byte & 0xC0 == 0x80:
+            continue
+        needed = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+        return max(held, length) if needed > length else held
+    return held
+
+
+def cut_at_stops(text: bytes, stops: Sequence[bytes]) -> bytes:
+    """The text before the first stop text."""
+    return text[: min((place for place in map(text.find, stops) if place >= 0), default=len(text))]
+
+
 class EngineText:
     """The engine's own text: complete characters, stop texts found and held back."""
 
@@ -56,29 +78,13 @@ class TokenizerText:
             return False
         self.tokens.append(event.id)
         self.text = self.tokenizer.detokenize(self.tokens, prev_tokens=self.prompt_tokens)
-        found = [place for place in map(self.text.find, self.stops) if place >= 0]
-        if found:
-            self.text = self.text[: min(found)]
-            self.n_ready, self.stopped = len(self.text), True
+        cut = cut_at_stops(self.text, self.stops)
+        if len(cut) < len(self.text):
+            self.text = cut
+            self.n_ready, self.stopped = len(cut), True
             return True
-        self.n_ready = max(self.n_ready, len(self.text) - self._held())
+        self.n_ready = max(self.n_ready, len(self.text) - held_bytes(self.text, self.stops))
         return False
-
-    def _held(self) -> int:
-        """Bytes at the end that may be the beginning of a stop text, or are a part of a character."""
-        held = 0
-        for stop in self.stops:
-            for length in range(min(len(stop) - 1, len(self.text)), held, -1):
-                if self.text.endswith(stop[:length]):
-                    held = length
-                    break
-        for length in range(1, min(4, len(self.text)) + 1):
-            byte = self.text[-length]
-            if byte & 0xC0 == 0x80:
-                continue
-            needed = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
-            return max(held, length) if needed > length else held
-        return held
 
     def end(self, outcome: Outcome, all_text: Optional[bytes]) -> None:
         self.n_ready = len(self.text)

@@ -627,7 +627,8 @@ PUNA_API puna_status puna_seq_feed(puna_seq *seq, const int32_t *tokens, int32_t
 PUNA_API puna_status puna_seq_configure(puna_seq *seq, const puna_seq_options *options,
                                         puna_error *err);
 /* Goes on after PUNA_FINISH_LENGTH as if max_tokens had been larger by this max_tokens (-1: no
- * limit): the sampler with its random numbers, the grammar and the text go on where they are.
+ * limit): the sampler with its random numbers, the grammar and the text go on where they are. What
+ * waited as the possible beginning of a stop text has been handed out by then.
  * PUNA_E_STATE when the last feed did not finish so, or the sequence was changed since. */
 PUNA_API puna_status puna_seq_resume(puna_seq *seq, int32_t max_tokens, puna_error *err);
 /* Makes the sequence idle without an event; what is computed stays and can be reused. */
@@ -639,7 +640,8 @@ PUNA_API void puna_seq_set_max_tokens(puna_seq *seq, int32_t max_tokens);
 /* Replaces the sampler; its random state starts anew from the seed. */
 PUNA_API puna_status puna_seq_set_sampler(puna_seq *seq, const puna_sampler_params *params,
                                           puna_error *err);
-/* A second sequence with the same timeline; the KV pages are shared until one of them writes. */
+/* A second sequence with the same timeline and options (but for user), idle; the KV pages are shared
+ * until one of them writes. */
 PUNA_API puna_status puna_seq_fork(puna_seq *seq, void *user, puna_seq **fork, puna_error *err);
 /* The timeline: fed and sampled tokens. Valid until the next call on the engine. */
 PUNA_API const int32_t *puna_seq_tokens(const puna_seq *seq, int32_t *n_tokens);

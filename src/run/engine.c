@@ -9,14 +9,14 @@
 
 /* Shares of the lists among the sequences. */
 static void deal_lists(puna_engine *e) {
-    const size_t n_vocab = (size_t)e->plan->n_vocab;
+    const size_t logits = (size_t)(1 + e->options.max_draft) * (size_t)e->plan->n_vocab;
     for (int32_t i = 0; i < e->n_seq; i++) {
         puna_seq *s = &e->seqs[i];
         s->engine = e;
         s->slot = i;
         s->tokens = e->token_lists + (size_t)i * (size_t)e->n_ctx;
         s->pages = e->page_lists + (size_t)i * (size_t)e->pages_per_seq;
-        s->logits = e->logits + (size_t)i * n_vocab;
+        s->logits = e->logits + (size_t)i * logits;
         e->page_tables[i] = s->pages;
     }
 }
@@ -39,7 +39,8 @@ static puna_status take_lists(puna_engine *e, puna_error *err) {
     e->seqs = pn_calloc(n_seq, sizeof *e->seqs);
     e->token_lists = pn_calloc(n_seq * (size_t)e->n_ctx, sizeof(int32_t));
     e->page_lists = pn_calloc(n_seq * (size_t)e->pages_per_seq, sizeof(int32_t));
-    e->logits = pn_calloc(n_seq * (size_t)e->plan->n_vocab, sizeof(float));
+    e->logits = pn_calloc(n_seq * (size_t)(1 + e->options.max_draft) * (size_t)e->plan->n_vocab,
+                          sizeof(float));
     e->edited = pn_calloc((size_t)e->plan->n_vocab, sizeof(float));
     e->page_tables = pn_calloc(n_seq, sizeof *e->page_tables);
     if (!e->seqs || !e->token_lists || !e->page_lists || !e->logits || !e->edited ||

@@ -1,7 +1,8 @@
 /* engine.h: what the files of the engine share: the engine, its sequences, its memory plan.
  *
  * engine.c opens and closes an engine, memory.c counts its bytes; seq.c opens and sets up sequences,
- * timeline.c keeps their tokens and KV pages; step.c computes a batch, emit.c samples and reports. */
+ * timeline.c keeps their tokens and KV pages; step.c computes a batch, draft.c asks for guesses,
+ * emit.c samples and reports. */
 #ifndef PN_RUN_ENGINE_H
 #define PN_RUN_ENGINE_H
 
@@ -11,6 +12,8 @@
 #include "run/pool.h"
 #include "run/sampler.h"
 #include "run/seq_text.h"
+
+#define PN_MAX_DRAFT 64
 
 /* What puna_seq_options ask for, made ready. A half-built one may be closed. */
 typedef struct pn_seq_setup {
@@ -35,8 +38,10 @@ struct puna_seq {
     int32_t n_fed;  /* tokens of the last feed */
     int32_t *pages; /* [pages_per_seq] page numbers */
     int32_t n_pages;
-    float *logits; /* [n_vocab] of position n_tokens - 1 when has_logits */
+    float *logits; /* [1 + max_draft][n_vocab] when has_logits: of position n_tokens - 1, and of
+                      the guesses after it */
     bool has_logits;
+    int32_t n_draft; /* guesses in tokens[n_tokens ..) that were computed with the last token */
 
     int32_t n_left; /* to sample after this feed; -1: no limit */
     bool at_length; /* finished because n_left was 0, and nothing has changed since */
@@ -64,7 +69,7 @@ struct puna_engine {
     puna_seq *seqs;       /* [n_seq] */
     int32_t *token_lists; /* [n_seq][n_ctx] */
     int32_t *page_lists;  /* [n_seq][pages_per_seq] */
-    float *logits;        /* [n_seq][n_vocab] */
+    float *logits;        /* [n_seq][1 + max_draft][n_vocab] */
     float *edited;        /* [n_vocab] the copy for edit_logits */
     atomic_bool cancel;
 
@@ -74,13 +79,14 @@ struct puna_engine {
     pn_batch batch;
     int32_t n_prefill, n_prefill_done; /* fed tokens of all active sequences, for progress */
     int32_t n_prefill_rows;
+    int32_t turn; /* the sequence that may report first, because there was no room before */
 };
 
 /* The memory plan for the options; *config gets what the device would be opened with. */
 puna_status pn_engine_memory(const puna_model *model, const puna_engine_options *options,
                              puna_memory_plan *plan, pn_device_config *config, puna_error *err);
 /* Bytes of one open sequence with default options, beside its lists and logits. */
-size_t pn_seq_bytes(const puna_model *model);
+size_t pn_seq_bytes(const puna_model *model, int32_t max_draft);
 
 /* True when it computes hidden states in place of a completion. */
 static inline bool pn_seq_embeds(const puna_seq *seq) {
@@ -93,10 +99,12 @@ void pn_seq_forget(puna_seq *seq, int32_t n);
  * alone. */
 puna_status pn_seq_reserve(puna_seq *seq, int32_t n_rows, puna_error *err);
 
+/* Asks for at most max guesses, and writes them behind the timeline. Returns how many. */
+int32_t pn_seq_guess(puna_seq *seq, int32_t max);
 /* Draws what would come next after logits; nothing is appended. */
 puna_status pn_seq_draw(puna_seq *seq, const float *logits, int32_t *token, puna_error *err);
-/* Samples one token of a sequence whose logits are ready, or finishes it. Returns the events
- * written (1 or 2). */
+/* Samples the next token of a sequence whose logits are ready, and those after it whose guesses were
+ * right; or finishes it. Writes at most 2 + n_draft events and returns how many. */
 int32_t pn_seq_advance(puna_seq *seq, puna_event *events);
 
 #endif

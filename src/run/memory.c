@@ -28,6 +28,7 @@ static puna_status check_options(const puna_engine_options *o, puna_error *err) 
     PN_TRY(check_range("n_seq", o->n_seq, 1, MAX_SEQS, err));
     PN_TRY(check_range("n_batch", o->n_batch, 1, MAX_BATCH, err));
     PN_TRY(check_range("n_threads", o->n_threads, 0, MAX_THREADS, err));
+    PN_TRY(check_range("max_draft", o->max_draft, 0, PN_MAX_DRAFT, err));
     return check_range("kv_type", (int64_t)o->kv_type, PUNA_KV_F16, PUNA_KV_Q8_0, err);
 }
 
@@ -52,10 +53,11 @@ static void measure(const puna_model *model, const puna_engine_options *o, int32
     plan->kv_bytes = m.kv_bytes;
     plan->kv_bytes_per_position = m.kv_bytes_per_page / PN_PAGE_POSITIONS;
     plan->activations_bytes = m.activations_bytes;
-    plan->logits_bytes = m.logits_bytes + (n_seq + 1) * n_vocab * sizeof(float);
+    const uint64_t rows = n_seq * (uint64_t)(1 + o->max_draft) + 1; /* and one to edit */
+    plan->logits_bytes = m.logits_bytes + rows * n_vocab * sizeof(float);
     plan->scratch_bytes = m.scratch_bytes;
     const uint64_t seq_bytes =
-        (uint64_t)n_ctx * 4 + (uint64_t)pages_per_seq * 4 + pn_seq_bytes(model);
+        (uint64_t)n_ctx * 4 + (uint64_t)pages_per_seq * 4 + pn_seq_bytes(model, o->max_draft);
     plan->other_bytes = n_seq * seq_bytes + (uint64_t)config->n_pages * 8 +
                         (uint64_t)n_batch * PN_ROW_BYTES + sizeof(puna_engine);
     plan->total_bytes = plan->kv_bytes + plan->activations_bytes + plan->logits_bytes +

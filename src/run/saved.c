@@ -182,9 +182,10 @@ static puna_status read_all(puna_seq *s, const header *h, const unsigned char *i
         e->backend->write_page(e->device, s->pages[i], n, at);
         at += (size_t)n * (size_t)h->position_bytes;
     }
-    s->n_tokens = h->n_tokens;
+    s->n_tokens = s->n_fed = h->n_tokens;
     s->n_computed = h->n_computed;
     s->has_logits = h->has_logits;
+    s->n_draft = 0;
     return PUNA_OK;
 }
 

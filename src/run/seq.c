@@ -21,14 +21,17 @@ static void close_setup(pn_seq_setup *setup) {
     *setup = (pn_seq_setup){0};
 }
 
-/* *top stays as it is when it fails. */
-static puna_status take_top(int32_t n_logprobs, puna_token_logprob **top, puna_error *err) {
-    puna_token_logprob *fresh = NULL;
-    if (n_logprobs > 0) {
-        fresh = pn_calloc((size_t)n_logprobs, sizeof *fresh);
-        if (!fresh) return pn_fail_nomem(err, (size_t)n_logprobs * sizeof *fresh, "logprobs");
-    }
-    *top = fresh;
+/* Tokens that one step can bring. */
+static int32_t step_tokens(const puna_engine *e) {
+    return 1 + e->options.max_draft;
+}
+
+static puna_status take_top(const puna_engine *e, int32_t n_logprobs, puna_token_logprob **top,
+                            puna_error *err) {
+    const size_t n = (size_t)n_logprobs * (size_t)step_tokens(e);
+    *top = NULL;
+    if (n > 0 && !(*top = pn_calloc(n, sizeof **top)))
+        return pn_fail_nomem(err, n * sizeof **top, "logprobs");
     return PUNA_OK;
 }
 
@@ -48,10 +51,12 @@ static puna_status open_sampler(const puna_engine *e, const puna_sampler_params 
 static puna_status fill_setup(const puna_engine *e, const puna_seq_options *o, pn_seq_setup *setup,
                               puna_error *err) {
     const pn_vocab *vocab = e->model->vocab;
+    if (o->draft && e->options.max_draft == 0)
+        return pn_fail(err, PUNA_E_ARG, "draft: the engine was opened with max_draft 0");
     PN_TRY(open_sampler(e, &o->sampler, &setup->sampler, err));
-    PN_TRY(pn_seq_text_open(&setup->text, vocab, o->stops, o->n_stops, 1, err));
+    PN_TRY(pn_seq_text_open(&setup->text, vocab, o->stops, o->n_stops, step_tokens(e), err));
     PN_TRY(pn_pool_open(&setup->pool, o->pooling, e->plan->n_embd, err));
-    return take_top(o->sampler.n_logprobs, &setup->top, err);
+    return take_top(e, o->sampler.n_logprobs, &setup->top, err);
 }
 
 static puna_status open_setup(const puna_engine *e, const puna_seq_options *options,
@@ -65,22 +70,25 @@ static puna_status open_setup(const puna_engine *e, const puna_seq_options *opti
     return status;
 }
 
-static puna_status copy_parts(const pn_seq_setup *from, pn_seq_setup *setup, puna_error *err) {
+static puna_status copy_parts(const puna_engine *e, const pn_seq_setup *from, pn_seq_setup *setup,
+                              puna_error *err) {
     PN_TRY(pn_sampler_copy(from->sampler, &setup->sampler, err));
     PN_TRY(pn_seq_text_copy(&from->text, &setup->text, err));
     PN_TRY(pn_pool_open(&setup->pool, from->pool.kind, from->pool.n_embd, err));
-    return take_top(from->options.sampler.n_logprobs, &setup->top, err);
+    return take_top(e, from->options.sampler.n_logprobs, &setup->top, err);
 }
 
-static puna_status copy_setup(const pn_seq_setup *from, pn_seq_setup *setup, puna_error *err) {
+static puna_status copy_setup(const puna_engine *e, const pn_seq_setup *from, pn_seq_setup *setup,
+                              puna_error *err) {
     *setup = (pn_seq_setup){.options = from->options};
-    const puna_status status = copy_parts(from, setup, err);
+    const puna_status status = copy_parts(e, from, setup, err);
     if (status != PUNA_OK) close_setup(setup);
     return status;
 }
 
-size_t pn_seq_bytes(const puna_model *model) {
-    return sizeof(puna_seq) + sizeof(int32_t *) + pn_seq_text_bytes(model->vocab, 0, 1) +
+size_t pn_seq_bytes(const puna_model *model, int32_t max_draft) {
+    return sizeof(puna_seq) + sizeof(int32_t *) +
+           pn_seq_text_bytes(model->vocab, 0, 1 + max_draft) +
            pn_sampler_bytes(pn_vocab_n_tokens(model->vocab));
 }
 
@@ -130,11 +138,12 @@ puna_status puna_seq_fork(puna_seq *seq, void *user, puna_seq **fork, puna_error
     puna_seq *s = NULL;
     pn_seq_setup setup;
     PN_TRY(find_slot(e, &s, err));
-    PN_TRY(copy_setup(&seq->setup, &setup, err));
+    PN_TRY(copy_setup(e, &seq->setup, &setup, err));
     setup.options.user = user;
     open_slot(s, &setup);
     s->n_tokens = seq->n_tokens;
     s->n_computed = seq->n_computed;
+    s->n_fed = seq->n_fed;
     s->n_pages = seq->n_pages;
     s->has_logits = seq->has_logits;
     memcpy(s->tokens, seq->tokens, (size_t)seq->n_tokens * sizeof *s->tokens);
@@ -168,7 +177,7 @@ puna_status puna_seq_set_sampler(puna_seq *seq, const puna_sampler_params *param
     puna_sampler_params_init(&p, PUNA_CHAIN_LLAMA_CPP);
     pn_options_copy(&p, sizeof p, params);
     PN_TRY(open_sampler(seq->engine, &p, &sampler, err));
-    const puna_status status = take_top(p.n_logprobs, &top, err);
+    const puna_status status = take_top(seq->engine, p.n_logprobs, &top, err);
     if (status != PUNA_OK) {
         pn_sampler_free(sampler);
         return status;

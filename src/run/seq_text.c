@@ -57,6 +57,8 @@ static pn_text_piece give(pn_seq_text *text, size_t n, bool at_end) {
     piece.stop = pn_stops_read(text->stops, text->bytes + text->n_bytes, n, &held);
     if (at_end && piece.stop < 0) held = 0;
     text->n_bytes += n;
+    /* of a stop that began before a finish, that much has been handed out */
+    if (held > text->n_bytes - text->n_given) held = text->n_bytes - text->n_given;
     piece.n_bytes = text->n_bytes - held - text->n_given;
     text->n_given += piece.n_bytes;
     return piece;
@@ -67,6 +69,7 @@ pn_text_piece pn_seq_text_push(pn_seq_text *text, const pn_vocab *vocab, int32_t
                 false);
 }
 
-pn_text_piece pn_seq_text_finish(pn_seq_text *text) {
-    return give(text, pn_detok_finish(&text->detok, text->bytes + text->n_bytes), true);
+pn_text_piece pn_seq_text_finish(pn_seq_text *text, bool may_go_on) {
+    char *end = text->bytes + text->n_bytes;
+    return give(text, may_go_on ? 0 : pn_detok_finish(&text->detok, end), true);
 }

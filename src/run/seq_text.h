@@ -41,7 +41,8 @@ void pn_seq_text_restart(pn_seq_text *text);
 void pn_seq_text_step(pn_seq_text *text);
 /* Adds a token. */
 pn_text_piece pn_seq_text_push(pn_seq_text *text, const pn_vocab *vocab, int32_t token);
-/* Nothing more comes: hands out what waited; an unfinished character as U+FFFD. */
-pn_text_piece pn_seq_text_finish(pn_seq_text *text);
+/* Nothing more comes: hands out what waited; an unfinished character as U+FFFD. may_go_on: more may
+ * come after all; an unfinished character goes on waiting for its other bytes. */
+pn_text_piece pn_seq_text_finish(pn_seq_text *text, bool may_go_on);
 
 #endif

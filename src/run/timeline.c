@@ -70,6 +70,7 @@ puna_status puna_seq_feed(puna_seq *seq, const int32_t *tokens, int32_t n_tokens
     pn_seq_forget(seq, same);
     memmove(seq->tokens, tokens, (size_t)n_tokens * sizeof *tokens);
     seq->n_tokens = seq->n_fed = n_tokens;
+    seq->n_draft = 0;
     seq->n_left = embeds                              ? 0
                   : seq->setup.options.max_tokens < 0 ? -1
                                                       : seq->setup.options.max_tokens;
@@ -102,6 +103,7 @@ void puna_seq_truncate(puna_seq *seq, int32_t n_tokens) {
     if (n_tokens >= seq->n_tokens) return;
     pn_seq_forget(seq, n_tokens);
     seq->n_tokens = n_tokens;
+    if (seq->n_fed > n_tokens) seq->n_fed = n_tokens;
     seq->has_logits = false;
 }
 

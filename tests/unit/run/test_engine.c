@@ -290,6 +290,7 @@ static void test_memory_is_what_was_planned(void **state) {
         puna_engine_options_init(&o);
         o.n_seq = n_seq;
         o.n_ctx = 512 * n_seq;
+        o.max_draft = n_seq - 1;
         puna_memory_plan plan = {.size = sizeof plan};
         assert_int_equal(puna_engine_plan(m, &o, &plan, &err), PUNA_OK);
         const size_t before = live_bytes;

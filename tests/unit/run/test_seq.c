@@ -148,6 +148,39 @@ static void test_refused_stops_change_nothing(void **state) {
     puna_engine_free(e);
 }
 
+/* A stop text whose beginning was handed out at the end of a turn is found all the same. */
+static void test_stop_across_turns(void **state) {
+    (void)state;
+    puna_engine *e = open_engine(1, 64, 1, PUNA_KV_F16);
+    puna_seq_options o = random_options(60);
+    puna_seq *s = open_seq_with(e, &o);
+    const outcome all = complete(e, s, prompt, N_PROMPT);
+    size_t begin = all.n_bytes / 2;
+    while ((all.text[begin] & 0xc0) == 0x80) begin++;
+    char stop[24];
+    size_t n = 8;
+    while ((all.text[begin + n] & 0xc0) == 0x80) n++;
+    memcpy(stop, all.text + begin, n);
+    stop[n] = 0;
+    const char *at = strstr(all.text, stop);
+    const char *const stops[] = {stop};
+    o.stops = stops;
+    o.n_stops = 1;
+    o.max_tokens = 1;
+    puna_error err;
+    assert_int_equal(puna_seq_configure(s, &o, &err), PUNA_OK);
+    outcome turns = complete(e, s, prompt, N_PROMPT);
+    while (turns.finish == PUNA_FINISH_LENGTH && turns.n_tokens < 60) {
+        assert_int_equal(puna_seq_resume(s, 1, &err), PUNA_OK);
+        run_watching(e, s, &turns);
+    }
+    assert_int_equal(turns.finish, PUNA_FINISH_STOP);
+    assert_true(turns.n_bytes >= (size_t)(at - all.text));
+    assert_true(turns.n_bytes < (size_t)(at - all.text) + n);
+    assert_memory_equal(turns.text, all.text, turns.n_bytes);
+    puna_engine_free(e);
+}
+
 /* ---- edited logits --------------------------------------------------------------------------- */
 
 typedef struct editor {
@@ -258,6 +291,7 @@ static void test_resumed_turns_are_one_generation(void **state) {
         }
         assert_memory_equal(seen.tokens, wanted.tokens, 24 * sizeof *wanted.tokens);
         assert_memory_equal(seen.logprobs, wanted.logprobs, 24 * sizeof *wanted.logprobs);
+        assert_memory_equal(seen.text, wanted.text, wanted.n_bytes); /* no character is cut */
     }
     puna_engine_free(e);
 }
@@ -430,6 +464,7 @@ int main(void) {
         cmocka_unit_test(test_stop_cuts_the_text),
         cmocka_unit_test(test_held_text_comes_at_the_end),
         cmocka_unit_test(test_fork_has_the_same_stops),
+        cmocka_unit_test(test_stop_across_turns),
         cmocka_unit_test(test_refused_stops_change_nothing),
         cmocka_unit_test(test_edited_logits_decide),
         cmocka_unit_test(test_configure_keeps_the_timeline),

@@ -10,6 +10,7 @@
 #define MAX_PATH 120
 
 void pn_build_at(pn_build *b, int32_t schema, pn_kw kw) {
+    if (b->job.status) return;
     b->at_schema = schema;
     b->at_kw = kw;
 }

@@ -167,16 +167,17 @@ static bool is_idle(const pn_build *b, int32_t schema, const pn_word *w) {
 }
 
 static bool report(pn_build *b, pn_json_text keyword, bool enforced) {
-    if (!b->report) return true;
     char name[PN_ESCAPED_BYTES];
+    const char *verdict = enforced ? ": enforced\n" : ": annotation\n";
+    if (!b->report) return true;
     if (b->report->n - b->report_begin > MAX_REPORT)
         return pn_job_fail(&b->job, PUNA_E_LIMIT, "a report of more than %d MiB", MAX_REPORT >> 20);
+    pn_escape(name, keyword.data, keyword.n);
     return pn_job_charge(&b->job, b->path.n / 16 + 1) &&
            pn_build_put(b, b->report, b->path.data, b->path.n) &&
            pn_build_put(b, b->report, ": ", 2) &&
-           pn_build_put(b, b->report, pn_escape(name, keyword.data, keyword.n), strlen(name)) &&
-           (enforced ? pn_build_put(b, b->report, ": enforced\n", 11)
-                     : pn_build_put(b, b->report, ": annotation\n", 13));
+           pn_build_put(b, b->report, name, strlen(name)) &&
+           pn_build_put(b, b->report, verdict, strlen(verdict));
 }
 
 /* ---- schemas --------------------------------------------------------------------------------- */

@@ -8,8 +8,10 @@
 
 #include <string.h>
 
-#define MAX_SHAPES 3000
-#define MAX_HEIGHT 200
+#define MAX_SHAPES    3000
+#define MAX_HEIGHT    200
+#define FEW_BRANCHES  3
+#define MANY_BRANCHES 8
 
 typedef struct shape_list {
     const pn_shape **list;
@@ -214,6 +216,41 @@ bool pn_schema_measure(pn_build *b, int32_t schema) {
 
 /* ---- what a schema says ---------------------------------------------------------------------- */
 
+/* Objects of which `properties` says which names they have (schema_objects.c: closed), if it does. */
+static const pn_shapes *closed_objects(pn_build *b, const pn_shapes *shapes) {
+    shape_list l = {0};
+    for (int32_t i = 0; shapes && i < shapes->n; i++) {
+        const pn_shape *s = shapes->list[i];
+        bool names = false, others = !(s->kinds & PN_OBJECTS);
+        for (int32_t j = 0; j < s->n; j++) {
+            const pn_literal *x = &s->literals[j];
+            if (x->op == PN_UNEVALUATED) others = true;
+            if (x->op != PN_HOLDS) continue;
+            names |= pn_schema_get(b, x->schema, PN_KW_PROPERTIES) != NULL;
+            others |= pn_schema_get(b, x->schema, PN_KW_ADDITIONAL_PROPERTIES) != NULL;
+        }
+        if (names && !others && !add_shape(b, &l, s)) return NULL;
+    }
+    return shapes ? close_list(b, &l) : NULL;
+}
+
+/* Objects that fulfil several of an anyOf. They are in each of these branches, but there they would
+ * get no other properties than that branch names. Of few branches any two or more, else all. */
+static bool add_overlaps(pn_build *b, const pn_json *list, shape_list *l) {
+    const pn_shapes *objects = one_shape(b, new_shape(b, PN_OBJECTS, false, 0));
+    const uint32_t all = (1u << list->n) - 1;
+    for (uint32_t mask = list->n <= FEW_BRANCHES ? 3 : all; mask <= all; mask++) {
+        const pn_shapes *both = objects;
+        if ((mask & (mask - 1)) == 0) continue;
+        for (int32_t i = 0; both && both->n && i < list->n; i++)
+            if (mask >> i & 1)
+                both = pn_shapes_both(b, both,
+                                      closed_objects(b, pn_shapes_of(b, list->items[i].schema)));
+        if (!add_shapes(b, l, both)) return false;
+    }
+    return true;
+}
+
 /* Any of the list; of oneOf also none of the others. */
 static const pn_shapes *shapes_of_any(pn_build *b, int32_t schema, const pn_json *list, bool one) {
     shape_list l = {0};
@@ -224,6 +261,7 @@ static const pn_shapes *shapes_of_any(pn_build *b, int32_t schema, const pn_json
             branch = pn_shapes_both(b, branch, one_literal(b, PN_VALUES, false, rest));
         if (!add_shapes(b, &l, branch)) return NULL;
     }
+    if (!one && list->n > 1 && list->n <= MANY_BRANCHES && !add_overlaps(b, list, &l)) return NULL;
     return close_list(b, &l);
 }
 

@@ -87,17 +87,21 @@ static pn_truth check_multiple(pn_build *b, const pn_json *value, const pn_json 
     return truth(pn_decimal_is_multiple(&x, k, shift));
 }
 
+/* An integer within the format's bounds. */
+static bool is_in_range(pn_build *b, const pn_json *value, const pn_format *format) {
+    pn_decimal x, low, high;
+    if (!pn_decimal_read(&b->job, value->text, &x) || !pn_decimal_is_integer(&x)) return false;
+    if (format->pattern[0] && (!pn_decimal_read(&b->job, pn_json_text_of(format->pattern), &low) ||
+                               pn_decimal_compare(&x, &low) < 0))
+        return false;
+    return !format->outer[0] || (pn_decimal_read(&b->job, pn_json_text_of(format->outer), &high) &&
+                                 pn_decimal_compare(&x, &high) <= 0);
+}
+
 static pn_truth check_format(pn_build *b, const pn_json *value, const pn_json *name) {
     const pn_format *format = pn_format_find(name->text);
-    if (!format || !(format->about & pn_json_kinds(value))) return PN_YES;
-    if (value->kind == PN_JSON_NUMBER) {
-        pn_decimal x;
-        int64_t small;
-        if (format->name[0] != 'i') return PN_YES;
-        if (!pn_decimal_read(&b->job, value->text, &x)) return PN_MAYBE;
-        return pn_decimal_to_int(&x, &small) ? PN_YES : PN_MAYBE;
-    }
-    if (!format->pattern) return PN_YES;
+    if (!format || !format->pattern || !(format->about & pn_json_kinds(value))) return PN_YES;
+    if (value->kind == PN_JSON_NUMBER) return truth(is_in_range(b, value, format));
     const pn_pattern *inner = pn_pattern_of_format(b, format, false);
     if (!inner || pn_pattern_matches(b, inner, value->text)) return PN_YES;
     const pn_pattern *outer = format->outer ? pn_pattern_of_format(b, format, true) : NULL;

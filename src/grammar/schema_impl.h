@@ -79,7 +79,7 @@ int pn_kw_about(pn_kw kw);
 typedef struct pn_format {
     const char *name;
     int about;
-    const char *pattern, *outer;
+    const char *pattern, *outer; /* of numbers: the least and the greatest; NULL: an annotation */
 } pn_format;
 const pn_format *pn_format_find(pn_json_text name);
 

@@ -89,22 +89,18 @@ static int wanted_by(const pn_build *b, int32_t schema, pn_kw kw) {
     return (low ? PN_GREATER : PN_LESS) | (equal ? PN_EQUAL : 0);
 }
 
-static bool add_range(pn_build *b, number_facts *f, const char *low, const char *high) {
-    pn_decimal number;
-    return add_integer(b, f, true) && pn_decimal_read(&b->job, pn_json_text_of(low), &number) &&
-           add_order(b, f, number, PN_GREATER | PN_EQUAL) &&
-           pn_decimal_read(&b->job, pn_json_text_of(high), &number) &&
-           add_order(b, f, number, PN_LESS | PN_EQUAL);
-}
-
 static bool add_format(pn_build *b, number_facts *f, int32_t schema) {
-    const pn_json *format = pn_schema_get(b, schema, PN_KW_FORMAT);
-    if (!format) return true;
-    if (pn_json_text_equal(format->text, pn_json_text_of("int32")))
-        return add_range(b, f, "-2147483648", "2147483647");
-    if (pn_json_text_equal(format->text, pn_json_text_of("int64")))
-        return add_range(b, f, "-9223372036854775808", "9223372036854775807");
-    return true;
+    const pn_json *name = pn_schema_get(b, schema, PN_KW_FORMAT);
+    const pn_format *format = name ? pn_format_find(name->text) : NULL;
+    if (!format || format->about != PN_NUMBERS || !format->pattern) return true;
+    pn_decimal low, high;
+    pn_build_at(b, schema, PN_KW_FORMAT);
+    return add_integer(b, f, true) &&
+           (!format->pattern[0] ||
+            (pn_decimal_read(&b->job, pn_json_text_of(format->pattern), &low) &&
+             add_order(b, f, low, PN_GREATER | PN_EQUAL))) &&
+           (!format->outer[0] || (pn_decimal_read(&b->job, pn_json_text_of(format->outer), &high) &&
+                                  add_order(b, f, high, PN_LESS | PN_EQUAL)));
 }
 
 static bool add_holds(pn_build *b, number_facts *f, int32_t schema) {

@@ -158,10 +158,7 @@ static bool is_idle(const pn_build *b, int32_t schema, const pn_word *w) {
         return w->value->kind == PN_JSON_TRUE && !pn_schema_get(b, schema, PN_KW_MINIMUM);
     case PN_KW_EXCLUSIVE_MAXIMUM:
         return w->value->kind == PN_JSON_TRUE && !pn_schema_get(b, schema, PN_KW_MAXIMUM);
-    case PN_KW_FORMAT: {
-        const pn_format *f = pn_format_find(w->value->text);
-        return !f->pattern && f->name[0] != 'i';
-    }
+    case PN_KW_FORMAT: return !pn_format_find(w->value->text)->pattern;
     default: return false;
     }
 }
@@ -175,8 +172,7 @@ static bool report(pn_build *b, pn_json_text keyword, bool enforced) {
     pn_escape(name, keyword.data, keyword.n);
     return pn_job_charge(&b->job, b->path.n / 16 + 1) &&
            pn_build_put(b, b->report, b->path.data, b->path.n) &&
-           pn_build_put(b, b->report, ": ", 2) &&
-           pn_build_put(b, b->report, name, strlen(name)) &&
+           pn_build_put(b, b->report, ": ", 2) && pn_build_put(b, b->report, name, strlen(name)) &&
            pn_build_put(b, b->report, verdict, strlen(verdict));
 }
 
@@ -238,8 +234,10 @@ static void note_kinds(pn_schema *s) {
         const pn_kw kw = s->words[i].kw;
         const pn_json *v = s->words[i].value;
         const int about = pn_kw_about(kw);
-        if (about < PN_VALUES) s->about |= (uint8_t)about;
-        if (kw == PN_KW_FORMAT) s->about |= (uint8_t)pn_format_find(v->text)->about;
+        if (kw == PN_KW_FORMAT)
+            s->about |= (uint8_t)pn_format_find(v->text)->about;
+        else if (about < PN_VALUES)
+            s->about |= (uint8_t)about;
         if (kw == PN_KW_NULLABLE || about != PN_VALUES) continue;
         s->typed = true;
         if (kw == PN_KW_TYPE) continue;

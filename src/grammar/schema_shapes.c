@@ -455,7 +455,7 @@ static bool negate_own(pn_build *b, shape_list *l, int32_t schema, const pn_word
     case PN_KW_PATTERN: return negate_pattern(b, l, schema, v);
     case PN_KW_FORMAT: {
         const pn_format *f = pn_format_find(v->text);
-        return (!f->pattern && f->name[0] != 'i') || add_fails(b, l, schema, w->kw, f->about, 0);
+        return !f->pattern || add_fails(b, l, schema, w->kw, f->about, 0);
     }
     case PN_KW_PREFIX_ITEMS:
     case PN_KW_ADDITIONAL_ITEMS:

@@ -5,6 +5,7 @@
 
 #include "grammar/matcher.h"
 #include "grammar/matcher_impl.h"
+#include "grammar/schema.h"
 
 /* Any JSON object. Blanks come where people put them, one space or the start of a new line with at
  * most 20 blanks before the text, so that a model cannot go on with blanks for ever; and nothing
@@ -65,8 +66,14 @@ puna_status puna_grammar_open(const char *gbnf, size_t gbnf_bytes, const char *r
 
 puna_status puna_grammar_open_schema(const char *schema, size_t schema_bytes,
                                      puna_grammar **grammar, puna_error *err) {
-    (void)schema, (void)schema_bytes, (void)grammar;
-    return pn_fail(err, PUNA_E_UNSUPPORTED, "JSON schemas cannot be used as grammars yet");
+    pn_buf gbnf = {0}, report = {0};
+    puna_status status = pn_schema_to_gbnf(schema, schema_bytes, &gbnf, &report, err);
+    if (!status)
+        status = pn_grammar_open(gbnf.data, gbnf.n, "root", report.data ? report.data : "", grammar,
+                                 err);
+    pn_buf_free(&gbnf);
+    pn_buf_free(&report);
+    return status;
 }
 
 puna_status puna_grammar_open_json(puna_grammar **grammar, puna_error *err) {

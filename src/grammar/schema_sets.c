@@ -1,30 +1,18 @@
 /* schema_sets.c: arithmetic of sets of code points as sorted ranges. */
 #include "grammar/schema_sets.h"
 
-#include <string.h>
+#include "grammar/gbnf.h"
 
-/* Bottom-up merge sort. */
-void pn_sort_keys(uint64_t *keys, uint64_t *spare, int32_t n) {
-    for (int64_t width = 1; width < n; width *= 2) {
-        for (int64_t begin = 0; begin < n; begin += 2 * width) {
-            const int64_t mid = begin + width < n ? begin + width : n;
-            const int64_t end = begin + 2 * width < n ? begin + 2 * width : n;
-            int64_t a = begin, b = mid;
-            for (int64_t i = begin; i < end; i++)
-                spare[i] = a < mid && (b == end || keys[a] <= keys[b]) ? keys[a++] : keys[b++];
-        }
-        memcpy(keys, spare, (size_t)n * sizeof *keys);
-    }
-}
+#include <string.h>
 
 const pn_set *pn_set_of(pn_job *job, const pn_range *ranges, int32_t n) {
     if (!pn_job_charge(job, (size_t)n + 1)) return NULL;
     pn_set *set = pn_job_alloc(job, 1, sizeof *set);
-    uint64_t *keys = pn_job_alloc(job, 2 * (size_t)n, sizeof *keys);
+    uint64_t *keys = pn_job_alloc(job, (size_t)n, sizeof *keys);
     pn_range *list = pn_job_alloc(job, (size_t)n, sizeof *list);
     if (!set || !keys || !list) return NULL;
     for (int32_t i = 0; i < n; i++) keys[i] = (uint64_t)ranges[i].lo << 32 | ranges[i].hi;
-    pn_sort_keys(keys, keys + n, n);
+    pn_sort_u64(keys, (size_t)n);
     int32_t last = -1;
     for (int32_t i = 0; i < n; i++) {
         const pn_range range = {(uint32_t)(keys[i] >> 32), (uint32_t)keys[i]};
@@ -103,7 +91,7 @@ bool pn_set_is_all(const pn_set *set) {
 static bool collect_bounds(pn_job *job, const pn_set *const *sets, int32_t n, pn_alphabet *out) {
     size_t n_keys = 1;
     for (int32_t i = 0; i < n; i++) n_keys += 2 * (size_t)sets[i]->n;
-    uint64_t *keys = pn_job_alloc(job, 2 * n_keys, sizeof *keys);
+    uint64_t *keys = pn_job_alloc(job, n_keys, sizeof *keys);
     out->bounds = pn_job_alloc(job, n_keys, sizeof *out->bounds);
     if (!keys || !out->bounds || !pn_job_charge(job, 16 * n_keys)) return false;
     size_t k = 1; /* the first bound is 0 */
@@ -112,7 +100,7 @@ static bool collect_bounds(pn_job *job, const pn_set *const *sets, int32_t n, pn
             keys[k++] = sets[i]->list[j].lo;
             keys[k++] = (uint64_t)sets[i]->list[j].hi + 1;
         }
-    pn_sort_keys(keys, keys + n_keys, (int32_t)n_keys);
+    pn_sort_u64(keys, n_keys);
     for (size_t i = 0; i < n_keys; i++)
         if ((i == 0 || keys[i] != keys[i - 1]) && keys[i] <= PN_CODE_MAX)
             out->bounds[out->n_bounds++] = (uint32_t)keys[i];

@@ -28,8 +28,6 @@ const pn_set *pn_set_and(pn_job *job, const pn_set *a, const pn_set *b);
 bool pn_set_has(const pn_set *set, uint32_t c);
 bool pn_set_is_all(const pn_set *set);
 
-void pn_sort_keys(uint64_t *keys, uint64_t *spare, int32_t n);
-
 /* Classes of code points that no set of a list tells apart. */
 typedef struct pn_alphabet {
     int32_t n, n_bounds;

@@ -315,9 +315,19 @@ static int keep_answer(chat *c, const prompt *p) {
     return STATUS_DONE;
 }
 
+static bool opens_thoughts(const prompt *p) {
+    static const char mark[] = "<think>";
+    size_t n = 0;
+    const char *bytes = puna_prompt_text(p->written, &n);
+    while (n > 0 && (bytes[n - 1] == '\n' || bytes[n - 1] == ' ')) n--;
+    return n >= sizeof mark - 1 &&
+           memcmp(bytes + n - (sizeof mark - 1), mark, sizeof mark - 1) == 0;
+}
+
 static int answer(chat *c) {
     prompt p = {0};
     int status = prepare_prompt(c, &p);
+    if (status == STATUS_DONE) c->thinking = opens_thoughts(&p);
     if (status == STATUS_DONE) status = feed(c, &p);
     if (status == STATUS_DONE) status = generation_run(&c->answer);
     bool any = c->answer.n_ids > 0 || status == STATUS_DONE;

@@ -36,6 +36,7 @@ struct chat {
     text template_text;
     conversation talk;
     generation answer; /* the last one; its sequence holds the conversation */
+    bool thinking;     /* its prompt ended with the mark that opens the model's thoughts */
     int32_t n_ctx;
     chat_ask_fn *ask; /* NULL: without --context-overflow a message without room is an error */
 };

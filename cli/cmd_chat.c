@@ -4,12 +4,11 @@
  * line, in a file or in a pipe there is one answer and no questions.
  *
  * Ctrl-C stops an answer or gives up a line; twice in a row it leaves with 130. */
-#define _POSIX_C_SOURCE 200809L /* isatty */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "answer_stream.h"
 #include "chat_session.h"
 #include "chat_commands.h"
 #include "cli_print.h"
@@ -17,13 +16,23 @@
 #include "message_input.h"
 #include "quiet_terminal.h"
 
+typedef struct terminal {
+    chat c;
+    answer_stream out;
+    input_history history;
+    line_editor editor;
+    message_input input;
+    bool interrupted; /* by the last thing that was done: another Ctrl-C leaves */
+    bool leaving;
+    int status;
+} terminal;
+
 /* ---- answers --------------------------------------------------------------------------------- */
 
 static bool stream(void *user, const char *bytes, size_t n_bytes) {
-    (void)user;
-    static int shows = -1;
-    if (shows < 0) shows = isatty(STDOUT_FILENO);
-    return (shows ? out_shown(bytes, n_bytes) : out_write(bytes, n_bytes)) && out_flush();
+    terminal *t = user; /* its first member is the chat */
+    if (t->c.answer.out.n_bytes == n_bytes) answer_stream_begin(&t->out, t->c.thinking);
+    return answer_stream_write(&t->out, bytes, n_bytes);
 }
 
 static int print_object(chat *c) {
@@ -36,9 +45,11 @@ static int print_object(chat *c) {
     return json_print(object, false);
 }
 
-static int answer_once(chat *c, const text *message) {
+static int answer_once(terminal *t, const text *message) {
+    chat *c = &t->c;
     size_t n_before = json_array_size(c->talk.messages);
     int status = chat_send(c, message->bytes, message->n_bytes);
+    answer_stream_end(&t->out);
     if (json_array_size(c->talk.messages) == n_before) return status;
     if (c->o.json) return print_object(c) == STATUS_DONE ? status : STATUS_FAILED;
     generation_end_line(&c->answer);
@@ -47,16 +58,6 @@ static int answer_once(chat *c, const text *message) {
 }
 
 /* ---- at the terminal ------------------------------------------------------------------------- */
-
-typedef struct terminal {
-    chat c;
-    input_history history;
-    line_editor editor;
-    message_input input;
-    bool interrupted; /* by the last thing that was done: another Ctrl-C leaves */
-    bool leaving;
-    int status;
-} terminal;
 
 static void leave(terminal *t, int status) {
     t->leaving = true;
@@ -103,7 +104,8 @@ static void take_answer(terminal *t, int status, bool any) {
     }
     if (status == STATUS_INTERRUPTED) {
         take_interrupt(t);
-        if (!any) print_note("stopped before there was an answer: not sent (arrow up brings it back)");
+        if (!any)
+            print_note("stopped before there was an answer: not sent (arrow up brings it back)");
     }
     if (!out_flush()) leave(t, STATUS_DONE); /* nobody reads the answers any more */
 }
@@ -168,12 +170,14 @@ static void take_message(terminal *t) {
         if (result != COMMAND_AGAIN) return;
         quiet_terminal_begin();
         status = chat_answer_again(c);
+        answer_stream_end(&t->out);
         quiet_terminal_end();
         take_answer(t, status, c->answer.n_ids > 0);
         return;
     }
     quiet_terminal_begin();
     status = chat_send(c, message->bytes, message->n_bytes);
+    answer_stream_end(&t->out);
     quiet_terminal_end();
     take_answer(t, status, json_array_size(c->talk.messages) > n_before);
 }
@@ -220,13 +224,14 @@ int cmd_chat(const options *o) {
     text message = {0};
     bool at_terminal = !o->prompt && !o->file && line_editor_possible();
     int status = STATUS_DONE;
+    answer_stream_open(&t.out);
     if (at_terminal && o->json)
         return print_usage_error("--json needs a message: use -p, -f or a pipe");
     if (!at_terminal) status = text_read_prompt(o, &message);
     if (status == STATUS_DONE) status = chat_open(&t.c, o, o->json ? NULL : stream);
     if (status == STATUS_DONE && o->load_path && !chat_load(&t.c, o->load_path))
         status = STATUS_FAILED;
-    if (status == STATUS_DONE) status = at_terminal ? talk(&t) : answer_once(&t.c, &message);
+    if (status == STATUS_DONE) status = at_terminal ? talk(&t) : answer_once(&t, &message);
     chat_close(&t.c);
     free(message.bytes);
     return status;

@@ -8,12 +8,15 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "cli_print.h"
+
 static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
 enum { N_CAUGHT = sizeof caught / sizeof *caught };
 static struct sigaction actions[N_CAUGHT]; /* as they were */
 static struct termios before;
 static struct termios quiet;
 static bool is_quiet;
+static volatile bool colours; /* an answer may be dim when the program ends */
 static volatile sig_atomic_t n_interrupts;
 
 /* Setting a terminal that another program has in the foreground would stop us. */
@@ -53,7 +56,9 @@ static void on_signal(int number) {
         actions[0].sa_handler(number);
         return;
     }
+    static const char plain[] = "\033[0m";
     set(&before);
+    if (colours && write(STDOUT_FILENO, plain, sizeof plain - 1) < 0) colours = false;
     obey(number);
     set(&quiet);
 }
@@ -61,6 +66,7 @@ static void on_signal(int number) {
 void quiet_terminal_begin(void) {
     if (is_quiet || tcgetattr(STDIN_FILENO, &before) != 0) return;
     is_quiet = true;
+    colours = print_in_colour() && isatty(STDOUT_FILENO);
     n_interrupts = 0;
     quiet = before;
     quiet.c_lflag &= ~(tcflag_t)ECHO;

@@ -594,3 +594,13 @@ def test_colours(chat):
     t.child.sendline("Hi")
     t.child.expect(r"\x1b\[2m\[[a-z :;]*\d+ tokens[^\x1b]*\x1b\[0m.*\x1b\[1m>>> ")
     t.leave()
+
+
+def test_thoughts_are_dim_and_kept_apart(chat, tmp_path):
+    t = chat("--grammar", 'root ::= "<think>red?</think>" "blue"', "-n", "40", NO_COLOR="", CLICOLOR_FORCE="1")
+    t.child.sendline("Hi")
+    t.child.expect_exact("\x1b[2m<think>red?</think>\x1b[0mblue")
+    t.prompt()
+    last = saved(t, tmp_path)["messages"][-1]
+    assert last == {"role": "assistant", "content": "blue", "reasoning_content": "red?"}
+    t.leave()

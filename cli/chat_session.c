@@ -36,9 +36,10 @@ static int open_format(chat *c) {
     format.format = c->o.chat_template;
     format.template_text = c->template_text.bytes;
     format.template_bytes = c->template_text.n_bytes;
-    if (puna_chat_open(c->s.model, &format, &c->format, &err) != PUNA_OK)
-        return print_failure(&err);
-    return STATUS_DONE;
+    if (puna_chat_open(c->s.model, &format, &c->format, &err) == PUNA_OK) return STATUS_DONE;
+    int status = print_failure(&err);
+    if (err.code == PUNA_E_UNSUPPORTED) print_note("--chat-template NAME says how");
+    return status;
 }
 
 static int open_conversation(chat *c) {

@@ -3,7 +3,7 @@
  * Three things libedit leaves to us:
  *   characters  are read here (EL_GETCFN) as UTF-8, whatever the locale says, and cut at no buffer;
  *   pasting     the terminal is asked to bracket pasted text (ESC [ 200 ~ ... ESC [ 201 ~); the first
- *               mark is bound to a function that inserts all up to the second, newlines too;
+ *               mark becomes a key whose function inserts all up to the second, newlines too;
  *   signals     are blocked except while waiting for a key, so that they are acted on here, outside
  *               of any handler: Ctrl-C gives the line up, Ctrl-Z and signals that end the program put
  *               the terminal right before they do what they do, a new window size draws anew. */
@@ -14,6 +14,7 @@
 #include <histedit.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +40,9 @@ typedef struct editing {
     enum { GOES_ON, GIVEN_UP } state;
 } editing;
 
-/* ACT is a key (Ctrl-]) that read_char makes up to have a function of ours called by the editor. */
-enum { MAX_PASTE = 1 << 24, MARK = '\1', ACT = 0x1D };
+/* ACT and PASTE are keys (Ctrl-] and Ctrl-^) that are made up here to have the editor call a function
+ * of ours, whatever its mode. */
+enum { MAX_PASTE = 1 << 24, MARK = '\1', ACT = 0x1D, PASTE = 0x1E };
 
 /* ---- signals --------------------------------------------------------------------------------- */
 
@@ -219,10 +221,39 @@ static int next_char(editing *e, wchar_t *out) {
     return 1;
 }
 
+/* Whether more keys come at once, as those of one sequence do. */
+static bool more_keys(editing *e) {
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    memmove(e->keys, e->keys + e->at, e->n_keys - e->at);
+    e->n_keys -= e->at;
+    e->at = 0;
+    if (poll(&input, 1, 50) <= 0) return false;
+    ssize_t n = read(STDIN_FILENO, e->keys + e->n_keys, sizeof e->keys - e->n_keys);
+    if (n > 0) e->n_keys += (size_t)n;
+    return n > 0;
+}
+
+/* After ESC: takes the rest of the mark that begins pasted text, if it is that. */
+static bool begins_paste(editing *e) {
+    static const char mark[] = "[200~";
+    for (;;) {
+        size_t n = e->n_keys - e->at;
+        if (n > sizeof mark - 1) n = sizeof mark - 1;
+        if (memcmp(e->keys + e->at, mark, n) != 0) return false;
+        if (n == sizeof mark - 1) {
+            e->at += n;
+            return true;
+        }
+        if (!more_keys(e)) return false;
+    }
+}
+
 static int read_char(EditLine *el, wchar_t *out) {
     editing *e;
     el_get(el, EL_CLIENTDATA, &e);
-    return next_char(e, out);
+    int got = next_char(e, out);
+    if (got > 0 && *out == '\033' && begins_paste(e)) *out = PASTE;
+    return got;
 }
 
 /* ---- editor functions ------------------------------------------------------------------------ */
@@ -308,7 +339,8 @@ static void bind_keys(EditLine *el) {
     el_set(el, EL_ADDFN, "puna-act", "answer a signal", act);
     el_set(el, EL_BIND, "^]", "puna-act", NULL);
     el_set(el, EL_BIND, "-a", "^]", "puna-act", NULL); /* the command mode of vi */
-    el_set(el, EL_BIND, "\\e[200~", "puna-paste", NULL);
+    el_set(el, EL_BIND, "^^", "puna-paste", NULL);
+    el_set(el, EL_BIND, "-a", "^^", "puna-paste", NULL);
     el_set(el, EL_BIND, "^I", "puna-complete", NULL);
 }
 

@@ -53,7 +53,7 @@ int32_t token_reuse_join(const token_lookup *lookup, const int32_t *timeline, in
         n_kept = old.at;
         n_said = new.at;
     }
-    memcpy(joined, timeline, (size_t)n_kept * sizeof *joined);
+    if (n_kept > 0) memcpy(joined, timeline, (size_t)n_kept * sizeof *joined);
     memcpy(joined + n_kept, prompt + n_said, (size_t)(n_prompt - n_said) * sizeof *joined);
     return n_kept + n_prompt - n_said;
 }

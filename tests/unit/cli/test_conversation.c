@@ -203,6 +203,42 @@ static void test_files_of_others(void **state) {
     free(deep);
 }
 
+/* Bytes of a saved file changed at random: refused, or taken and still a conversation. */
+static void test_damaged_files(void **state) {
+    static const char file[] =
+        "{\"model\": \"m\", \"messages\": [{\"role\": \"system\", \"content\": \"x\"},\n"
+        "{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"\\u00e9\"}]},"
+        "{\"role\": \"assistant\", \"content\": null, \"finish\": \"length\"}], "
+        "\"settings\": {\"top_k\": 40, \"top_p\": 0.5e0}}";
+    static const char bytes[] = "{}[]\",:\\ue09-.ntx \n\x01\xff";
+    unsigned seed = 3;
+    int n_taken = 0;
+    (void)state;
+    assert_non_null(freopen("/dev/null", "w", stderr)); /* thousands of messages */
+    for (int round = 0; round < 5000; round++) {
+        char damaged[sizeof file];
+        conversation c;
+        json_t *model = NULL;
+        json_t *settings = NULL;
+        memcpy(damaged, file, sizeof file);
+        for (int k = 0; k <= round % 3; k++) {
+            seed = seed * 1664525u + 1013904223u;
+            damaged[(seed >> 8) % (sizeof file - 1)] = bytes[(seed >> 20) % (sizeof bytes - 1)];
+        }
+        write_file(damaged, sizeof file - 1);
+        if (conversation_load(&c, path, &model, &settings) != STATUS_DONE) continue;
+        n_taken++;
+        json_decref(conversation_sent(&c));
+        conversation_set_system(&c, "new", 3);
+        while (conversation_undo(&c)) {
+        }
+        conversation_close(&c);
+        json_decref(model);
+        json_decref(settings);
+    }
+    assert_true(n_taken > 50 && n_taken < 4500);
+}
+
 static void test_nothing_else_is_replaced(void **state) {
     conversation c;
     struct stat st;
@@ -231,6 +267,7 @@ int main(void) {
         cmocka_unit_test(test_there_and_back),
         cmocka_unit_test(test_files_of_others),
         cmocka_unit_test(test_nothing_else_is_replaced),
+        cmocka_unit_test(test_damaged_files),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

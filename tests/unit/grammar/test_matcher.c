@@ -1,6 +1,7 @@
 /* test_matcher.c: going on in a grammar by bytes, characters and tokens; places that are kept and
  * gone back to; masks against every token tried alone; all of it also while memory is given up at
  * every step. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -441,6 +442,38 @@ static void test_matchers_wait(void **state) {
     pn_token_trie_free(other);
 }
 
+/* One grammar in several threads: each has its own matcher at any time. */
+static void *match_many(void *user) {
+    puna_grammar *g = user;
+    for (int i = 0; i < 300; i++) {
+        pn_matching m = {0};
+        bool accepted = false;
+        if (puna_grammar_accepts(g, i % 2 ? "(1+2)*3" : "(1+2)*", i % 2 ? 7 : 6, &accepted, NULL) ||
+            accepted != (i % 2 == 1))
+            return g;
+        if (pn_matching_open(g, NULL, &m, NULL)) return g;
+        if (pn_matching_text(&m, "1+(2*-3)", 8, NULL, NULL) || !pn_matching_is_complete(&m))
+            return g;
+        pn_matching_close(&m);
+    }
+    return NULL;
+}
+
+static void test_threads(void **state) {
+    (void)state;
+    enum { N = 6 };
+    pthread_t threads[N];
+    puna_grammar *g = open_grammar(expression);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, match_many, g), 0);
+    for (int i = 0; i < N; i++) {
+        void *failed = g;
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    puna_grammar_free(g);
+}
+
 /* Every allocation fails once: an error, and the matching can be used as before. */
 static void test_failing_allocations(void **state) {
     (void)state;
@@ -541,6 +574,7 @@ int main(void) {
         cmocka_unit_test(test_masks_of_counts),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_matchers_wait),
+        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_failing_allocations),
         cmocka_unit_test(test_json),
     };

@@ -9,6 +9,7 @@ print(llm("The capital of France is", max_tokens=8)["choices"][0]["text"])
 from __future__ import annotations
 
 from . import _binding
+from ._binding import PunaError as PunaError, PunaValueError as PunaValueError
 from .async_llama import AsyncLlama as AsyncLlama
 from .llama import *
 from .llama_types import *

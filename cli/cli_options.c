@@ -27,7 +27,9 @@ typedef enum value_kind {
     CACHE_TYPE,
     CHAIN,
     WHEN_FULL,
+    POOLING,
     BREAKER,
+    STOP_TEXT,
     BIAS
 } value_kind;
 
@@ -51,8 +53,8 @@ typedef struct row {
 #define GENERATING     (CMD_RUN | CMD_CHAT)
 #define SAMPLING       (CMD_RUN | CMD_CHAT | SETTING)
 #define WITH_MODEL     (ALL_COMMANDS & ~(unsigned)(CMD_PULL | CMD_LS | CMD_RM | CMD_GRAMMAR))
-#define WITH_ENGINE    (CMD_RUN | CMD_CHAT | CMD_BENCH | CMD_EVAL | CMD_LOGITS)
-#define WITH_PROMPT    (CMD_RUN | CMD_LOGITS | CMD_TOKENIZE)
+#define WITH_ENGINE    (CMD_RUN | CMD_CHAT | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_EMBED)
+#define WITH_PROMPT    (CMD_RUN | CMD_LOGITS | CMD_TOKENIZE | CMD_EMBED)
 #define WITH_JSON                                                                                  \
     (CMD_RUN | CMD_CHAT | CMD_SHOW | CMD_PLAN | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_TOKENIZE | \
      CMD_RENDER | CMD_PULL | CMD_LS | CMD_RM)
@@ -74,7 +76,7 @@ static const row rows[] = {
      "the prompt"},
     {NULL, "file", NULL, "f", TEXT, WITH_PROMPT | CMD_CHAT | CMD_EVAL, OPTION(file), 0, 0, "FILE",
      "read the text from FILE; - is standard input"},
-    {NULL, "ids", NULL, NULL, TEXT, CMD_LOGITS, OPTION(ids), 0, 0, "1,2,3",
+    {NULL, "ids", NULL, NULL, TEXT, CMD_LOGITS | CMD_EMBED, OPTION(ids), 0, 0, "1,2,3",
      "token ids in place of a prompt, used as they are"},
     {NULL, "escape", NULL, "e", FLAG, WITH_PROMPT | CMD_CHAT, OPTION(escape), 0, 0, NULL,
      "\\n, \\t, \\\\ and \\xHH in the prompt stand for those characters"},
@@ -91,6 +93,8 @@ static const row rows[] = {
      "each line of standard input is a JSON string; print one JSON array of ids for each"},
     {NULL, "jsonl", NULL, NULL, FLAG, CMD_DETOKENIZE, OPTION(jsonl), 0, 0, NULL,
      "each line of standard input is a JSON array of ids; print one JSON string for each"},
+    {NULL, "jsonl", NULL, NULL, FLAG, CMD_EMBED, OPTION(jsonl), 0, 0, NULL,
+     "each line of standard input is a JSON string; print one vector for each"},
 
     {"conversation", "system-prompt", NULL, "sys", TEXT, CMD_CHAT, OPTION(system_prompt), 0, 0,
      "TEXT", "what the model is told before the conversation"},
@@ -135,6 +139,8 @@ static const row rows[] = {
 
     {"generation", "predict", "n-predict", "n", WHOLE, SAMPLING, OPTION(n_predict), -1, BIG, "N",
      "tokens to generate at most; -1 goes on until the model ends or the context is full (-1)"},
+    {NULL, "reverse-prompt", NULL, "r", STOP_TEXT, CMD_RUN, 0, 0, 0, "TEXT",
+     "end before TEXT, in which \\n is a newline; may be repeated"},
     {NULL, "ignore-eos", NULL, NULL, FLAG, GENERATING, OPTION(sampler.ignore_end), 0, 0, NULL,
      "never sample a token that ends the text"},
     {NULL, "echo", "display-prompt", NULL, FLAG, CMD_RUN, OPTION(echo), 0, 0, NULL,
@@ -211,6 +217,9 @@ static const row rows[] = {
      "TYPE", "type of the KV cache: f16, f32 or q8_0; keys and values have the same (f16)"},
     {NULL, "cache-type-v", NULL, "ctv", CACHE_TYPE, WITH_ENGINE | CMD_PLAN, OPTION(kv_type_v), 0, 0,
      "TYPE", "the same option under its other name"},
+    {NULL, "draft", "draft-max", NULL, WHOLE, CMD_RUN | CMD_PLAN, OPTION(max_draft), 0, 64, "N",
+     "compute up to N guessed tokens in one step, where the text has been before; the result is "
+     "the same, often sooner (0)"},
     {NULL, "no-mmap", NULL, NULL, FLAG, WITH_MODEL, OPTION(no_mmap), 0, 0, NULL,
      "read the weights into memory in place of mapping the file"},
     {NULL, "mlock", NULL, NULL, FLAG, WITH_ENGINE, OPTION(mlock), 0, 0, NULL,
@@ -224,6 +233,11 @@ static const row rows[] = {
      "runs of each test, after one that is not counted (5)"},
     {NULL, "chunks", NULL, NULL, WHOLE, CMD_EVAL, OPTION(n_chunks), -1, BIG, "N",
      "score only the first N chunks; -1 all (-1)"},
+
+    {"vectors", "pooling", NULL, NULL, POOLING, CMD_EMBED, OPTION(pooling), 0, 0, "HOW",
+     "mean of all positions, cls (the first) or last (what the model says, or mean)"},
+    {NULL, "normalize", "embd-normalize", NULL, FLAG, CMD_EMBED, OPTION(normalize), 0, 0, NULL,
+     "scale each vector to length 1"},
 
     {"output", "ids", NULL, NULL, FLAG, CMD_TOKENIZE, OPTION(ids_only), 0, 0, NULL,
      "print the ids alone, as [1, 2, 3]"},
@@ -330,6 +344,32 @@ static int set_overflow(chat_overflow *to, const char *value, const char *where)
     return print_usage_error("%s needs ask, stop or drop, not '%s'", where, value);
 }
 
+static int set_pooling(puna_pooling *to, const char *value, const char *where) {
+    static const char *const names[] = {"mean", "cls", "last"};
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(value, names[i]) != 0) continue;
+        *to = (puna_pooling)(PUNA_POOLING_MEAN + i);
+        return STATUS_DONE;
+    }
+    return print_usage_error("%s needs mean, cls or last, not '%s'", where, value);
+}
+
+/* A copy in which \\n is a newline. */
+static char *unescaped(const char *value) {
+    size_t n_bytes = strlen(value);
+    char *copy = need_memory(NULL, n_bytes + 1, 1);
+    memcpy(copy, value, n_bytes + 1);
+    text_unescape(copy, n_bytes);
+    return copy;
+}
+
+static int add_stop(options *o, const char *value, const char *where) {
+    if (!*value) return print_usage_error("%s needs a text that is not empty", where);
+    o->stops = need_memory(o->stops, (size_t)o->n_stops + 1, sizeof *o->stops);
+    o->stops[o->n_stops++] = unescaped(value);
+    return STATUS_DONE;
+}
+
 static int add_breaker(options *o, const char *value) {
     puna_sampler_params *sampler = &o->sampler;
     if (!o->breakers)
@@ -338,11 +378,7 @@ static int add_breaker(options *o, const char *value) {
     o->breakers = need_memory(o->breakers, n + 1, sizeof *o->breakers);
     sampler->dry_sequence_breakers = o->breakers;
     if (strcmp(value, "none") == 0) return STATUS_DONE;
-    size_t n_bytes = strlen(value);
-    char *copy = need_memory(NULL, n_bytes + 1, 1);
-    memcpy(copy, value, n_bytes + 1);
-    text_unescape(copy, n_bytes);
-    o->breakers[n] = copy;
+    o->breakers[n] = unescaped(value);
     sampler->n_dry_sequence_breakers++;
     return STATUS_DONE;
 }
@@ -380,7 +416,9 @@ static int set_value(options *o, const row *r, const char *value, const char *wh
     case CACHE_TYPE: return set_cache_type(to, value, where);
     case CHAIN: return set_chain(to, value, where);
     case WHEN_FULL: return set_overflow(to, value, where);
+    case POOLING: return set_pooling(to, value, where);
     case BREAKER: return add_breaker(o, value);
+    case STOP_TEXT: return add_stop(o, value, where);
     case BIAS: return add_bias(o, value, where);
     }
     return STATUS_USAGE;
@@ -548,6 +586,8 @@ void options_free(options *o) {
     for (int32_t i = 0; o->breakers && i < o->sampler.n_dry_sequence_breakers; i++) {
         free((void *)(uintptr_t)o->breakers[i]);
     }
+    for (int32_t i = 0; i < o->n_stops; i++) free(o->stops[i]);
+    free(o->stops);
     free(o->breakers);
     free(o->biases);
 }

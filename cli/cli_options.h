@@ -72,7 +72,13 @@ struct options {
     int32_t n_predict;
     puna_sampler_params sampler;
     const char **breakers;
+    char **stops;
+    int32_t n_stops;
+    int32_t max_draft;
     puna_logit_bias *biases;
+    /* embeddings */
+    puna_pooling pooling; /* OFF: what the model was made for */
+    bool normalize;
     /* what to print */
     const char *all_path;
     int32_t top;

@@ -48,8 +48,9 @@ static bool read_id_array(const json_t *array, const session *s, tokens *t) {
     return true;
 }
 
-static int detokenize_line(const session *s, const options *o, const char *line, size_t n_bytes,
+static int detokenize_line(void *user, const options *o, const char *line, size_t n_bytes,
                            long number) {
+    const session *s = user;
     json_error_t problem;
     tokens t = {0};
     text out = {0};

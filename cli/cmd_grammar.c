@@ -59,10 +59,9 @@ static int match_json(check *c, const json_t *value, long number) {
     return status;
 }
 
-static int match_line(const session *s, const options *o, const char *line, size_t n_bytes,
-                      long number) {
+static int match_line(void *user, const options *o, const char *line, size_t n_bytes, long number) {
     (void)o;
-    check *c = (check *)(uintptr_t)s;
+    check *c = user;
     json_error_t problem;
     json_t *value = json_loadb(line, n_bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
     if (!value) {
@@ -97,7 +96,7 @@ int cmd_grammar(const options *o) {
             o->report ? puna_grammar_report(c.grammar) : puna_grammar_text(c.grammar);
         out_write(shown, strlen(shown));
     } else {
-        status = o->jsonl ? session_each_line(&c.s, o, match_line) : match_stdin(&c);
+        status = o->jsonl ? session_each_line(&c, o, match_line) : match_stdin(&c);
     }
     puna_grammar_free(c.grammar);
     return status;

@@ -12,6 +12,7 @@
 #include "generation.h"
 #include "grammar_option.h"
 #include "line_editor.h"
+#include "prompt_lookup.h"
 
 typedef struct completion {
     const options *o;
@@ -52,6 +53,9 @@ static int open_sequence(completion *c) {
     seq_options.sampler.seed = c->g.seed;
     seq_options.sampler.grammar = c->grammar;
     seq_options.max_tokens = o->n_predict;
+    seq_options.stops = (const char *const *)o->stops;
+    seq_options.n_stops = o->n_stops;
+    if (o->max_draft > 0) seq_options.draft = prompt_lookup;
     if (puna_seq_open(c->s.engine, &seq_options, &c->g.seq, &err) != PUNA_OK)
         return print_failure(&err);
     if (puna_seq_feed(c->g.seq, c->fed.ids, c->fed.n, &err) != PUNA_OK) return print_failure(&err);

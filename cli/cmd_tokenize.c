@@ -51,17 +51,12 @@ static int tokenize_text(const session *s, const options *o, const text *in) {
     return status;
 }
 
-static int tokenize_line(const session *s, const options *o, const char *line, size_t n_bytes,
+static int tokenize_line(void *user, const options *o, const char *line, size_t n_bytes,
                          long number) {
-    json_error_t problem;
+    const session *s = user;
     tokens t = {0};
-    json_t *value = json_loadb(line, n_bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
-    if (!json_is_string(value)) {
-        print_error("line %ld of standard input is not a JSON string%s%s", number,
-                    value ? "" : ": ", value ? "" : problem.text);
-        json_decref(value);
-        return STATUS_FAILED;
-    }
+    json_t *value = json_read_string(line, n_bytes, number);
+    if (!value) return STATUS_FAILED;
     int status = session_tokenize(s, json_string_value(value), json_string_length(value),
                                   session_tokenize_flags(o), &t);
     if (status == STATUS_DONE) print_ids(&t);

@@ -29,6 +29,7 @@ enum command_bit {
     CMD_RENDER = 1u << 9,
     CMD_GRAMMAR = 1u << 10,
     CMD_CHAT = 1u << 11,
+    CMD_EMBED = 1u << 12,
     CMD_PULL = 1u << 20,
     CMD_LS = 1u << 21,
     CMD_RM = 1u << 22
@@ -52,6 +53,7 @@ int cmd_explain(const options *o);
 int cmd_bench(const options *o);
 int cmd_eval(const options *o);
 int cmd_logits(const options *o);
+int cmd_embed(const options *o);
 int cmd_render(const options *o);
 int cmd_pull(const options *o);
 int cmd_ls(const options *o);

@@ -64,6 +64,9 @@ static bool give_text(generation *g, const char *bytes, size_t n_bytes) {
     return !g->give || g->give(g->user, bytes, n_bytes);
 }
 
+/* What one sequence can say in a step: --draft takes 64 at most. */
+enum { MAX_EVENTS = 2 + 64 };
+
 /* ---- stepping -------------------------------------------------------------------------------- */
 
 static const char *finish_name(puna_finish finish) {
@@ -92,10 +95,10 @@ int generation_run(generation *g) {
     bool reading = true;
     begin(g);
     while (reading && !g->finish) {
-        puna_event events[2];
+        puna_event events[MAX_EVENTS];
         puna_error err = {0};
         int32_t n_events = 0;
-        puna_status stepped = puna_engine_step(g->s->engine, events, 2, &n_events, &err);
+        puna_status stepped = puna_engine_step(g->s->engine, events, MAX_EVENTS, &n_events, &err);
         progress_end(&g->s->prefill);
         if (stepped == PUNA_E_CANCELLED && session_interrupted()) {
             g->finish = "interrupted";
@@ -144,6 +147,8 @@ void generation_print_stats(const generation *g) {
                stats.prefill_s, generation_prefill_rate(&stats), stats.n_reused);
     print_note("decode  %6d tokens %9.3f s %9.1f tokens/s", stats.n_sampled, stats.decode_s,
                generation_decode_rate(&stats));
+    if (stats.n_drafted > 0)
+        print_note("draft   %6d guessed, %d right", stats.n_drafted, stats.n_accepted);
     print_note("seed %llu, stopped: %s", (unsigned long long)g->seed,
                !g->finish                          ? "output closed"
                : strcmp(g->finish, "end") == 0     ? "the model ended the text"
@@ -177,6 +182,10 @@ void generation_add_json(const generation *g, json_t *object) {
     json_object_set_new(
         object, "decode",
         json_speed(stats.n_sampled, stats.decode_s, generation_decode_rate(&stats)));
+    if (g->o->max_draft > 0) {
+        json_object_set_new(object, "n_drafted", json_integer(stats.n_drafted));
+        json_object_set_new(object, "n_accepted", json_integer(stats.n_accepted));
+    }
     if (g->o->sampler.n_logprobs > 0) json_object_set(object, "logprobs", g->logprobs);
 }
 

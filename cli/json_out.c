@@ -34,6 +34,16 @@ json_t *json_id_array(const int32_t *ids, int32_t n_ids) {
     return array;
 }
 
+json_t *json_read_string(const char *line, size_t n_bytes, long number) {
+    json_error_t problem;
+    json_t *value = json_loadb(line, n_bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
+    if (json_is_string(value)) return value;
+    print_error("line %ld of standard input is not a JSON string%s%s", number, value ? "" : ": ",
+                value ? "" : problem.text);
+    json_decref(value);
+    return NULL;
+}
+
 int json_print(json_t *value, bool pretty) {
     size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(9) | (pretty ? JSON_INDENT(2) : 0);
     char *text = value ? json_dumps(value, flags) : NULL;

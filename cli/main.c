@@ -50,6 +50,11 @@ static const command commands[] = {
      cmd_eval},
     {"logits", CMD_LOGITS, "[-m] FILE (-p PROMPT | --ids 1,2,3) [options]",
      "what the model expects next", "", cmd_logits},
+    {"embed", CMD_EMBED, "[-m] FILE (-p TEXT | -f FILE | --ids 1,2,3 | --jsonl) [options]",
+     "turn texts into vectors",
+     "Prints a JSON array of numbers for each text, a line each: the hidden states of the text's\n"
+     "positions, after the last norm, made into one.\n",
+     cmd_embed},
     {"render", CMD_RENDER,
      "[-m FILE] [--template FILE | --chat-template NAME] [--messages FILE] [options]",
      "the prompt that a conversation becomes",

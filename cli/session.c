@@ -108,6 +108,7 @@ void session_engine_options(puna_engine_options *engine_options, const options *
     engine_options->n_ctx = o->n_ctx;
     engine_options->n_seq = o->n_seq;
     engine_options->n_batch = o->n_batch;
+    engine_options->max_draft = o->max_draft;
     engine_options->n_threads = o->n_threads > 0 ? o->n_threads : 0;
     int32_t kv = o->kv_type_k >= 0 ? o->kv_type_k : o->kv_type_v;
     if (kv >= 0) engine_options->kv_type = (puna_kv_type)kv;
@@ -235,14 +236,14 @@ int session_finish(session *s, puna_seq *seq) {
     return STATUS_DONE;
 }
 
-int session_each_line(const session *s, const options *o, session_line_fn *handle) {
+int session_each_line(void *user, const options *o, session_line_fn *handle) {
     char *line = NULL;
     size_t room = 0;
     ssize_t n_bytes;
     int status = STATUS_DONE;
     for (long number = 1; status == STATUS_DONE && (n_bytes = getline(&line, &room, stdin)) > 0;
          number++) {
-        status = handle(s, o, line, (size_t)n_bytes, number);
+        status = handle(user, o, line, (size_t)n_bytes, number);
         if (!out_flush()) break;
     }
     free(line);

@@ -51,10 +51,10 @@ int session_detokenize(const session *s, const int32_t *ids, int32_t n_ids, uint
                        text *out);
 
 /* Handles one line of stdin, its newline included; number counts from 1. Returns an exit status. */
-typedef int session_line_fn(const session *s, const options *o, const char *line, size_t n_bytes,
+typedef int session_line_fn(void *user, const options *o, const char *line, size_t n_bytes,
                             long number);
 /* Hands every line of stdin over until one fails or nobody reads the output any more. */
-int session_each_line(const session *s, const options *o, session_line_fn *handle);
+int session_each_line(void *user, const options *o, session_line_fn *handle);
 
 /* Refuses a prompt that leaves no room in the context for a token after it. */
 int session_check_fits(const session *s, int32_t n_tokens);

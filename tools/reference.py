@@ -211,6 +211,10 @@ class Model:
             xs.append(self.block(xs[-1], i))
         return xs
 
+    def hidden(self, ids):
+        """[n, e]: what the product with the vocabulary reads."""
+        return self.norm(self.residuals(ids)[-1], "output_norm")
+
     def head(self, x):
         name = "output" if self.f.has("output.weight") else "token_embd"
         y = self.linear(self.norm(x, "output_norm"), name)

@@ -65,7 +65,7 @@ def test_help_and_version():
 
 
 @pytest.mark.parametrize("command", ["run", "chat", "tokenize", "detokenize", "show", "plan", "explain", "bench", "eval",
-                                     "logits"])
+                                     "logits", "embed"])
 def test_help_of_each_command(command):
     text = ok("help", command).out
     assert text == ok(command, "--help").out == ok(command, "-h").out
@@ -234,6 +234,61 @@ def test_run_seed_repeats():
     threads = json.loads(ok("run", "-m", MODEL, "-p", HELLO, "-n", "16", "--json", "-s", first["seed"], "-t", "1",
                             "-b", "3").out)
     assert first["tokens"] == threads["tokens"]
+
+
+@needs_model
+def test_run_ends_before_a_reverse_prompt():
+    whole = ok("run", "-m", MODEL, "-p", HELLO, "-n", "24", "--temp", "0", "-q").out
+    words = whole.split()
+    wanted = whole[:whole.index(words[4])]
+    done = ok("run", "-m", MODEL, "-p", HELLO, "-n", "24", "--temp", "0", "-r", "\\x01", "-r", words[4])
+    assert done.out == wanted
+    assert "a stop text came" in done.err
+    both = json.loads(ok("run", "-m", MODEL, "-p", HELLO, "-n", "24", "--temp", "0", "-r", words[4], "--json").out)
+    assert both["text"] == wanted and both["finish"] == "stop"
+    refused(puna("run", "-m", MODEL, "-p", "x", "-r", ""), 2, "-r", "empty")
+    refused(puna("run", "-m", MODEL, "-p", "x", "-r", "\\xff"), 1, "stops[0]", "UTF-8")
+
+
+@needs_model
+def test_run_with_guesses_is_the_same():
+    args = ["run", "-m", MODEL, "-p", "one two three four. one two three four. one two", "-n", "40", "-s", "3", "--json"]
+    for sampling in (["--temp", "0"], ["--temp", "0.9", "--repeat-penalty", "1.1", "--logprobs", "2"]):
+        plain = json.loads(ok(*args, *sampling).out)
+        guessed = json.loads(ok(*args, *sampling, "--draft", "7").out)
+        assert guessed["n_drafted"] >= guessed["n_accepted"] > 0 or sampling[1] != "0"
+        for key in ("text", "tokens", "finish", "n_generated", "logprobs"):
+            assert guessed.get(key) == plain.get(key), key
+    refused(puna("run", "-m", MODEL, "-p", "x", "--draft", "65"), 2, "--draft", "64")
+
+
+@needs_model
+def test_embed():
+    def length(v):
+        return math.sqrt(sum(x * x for x in v))
+
+    mean = json.loads(ok("embed", "-m", MODEL, "-p", HELLO).out)
+    unit = json.loads(ok("embed", "-m", MODEL, "-p", HELLO, "--normalize", "-t", "1", "-b", "2").out)
+    assert len(mean) == len(unit) == 576
+    assert abs(length(unit) - 1) < 1e-6
+    assert all(abs(a / length(mean) - b) < 1e-6 for a, b in zip(mean, unit))
+    first = json.loads(ok("embed", "-m", MODEL, "-p", HELLO, "--pooling", "cls").out)
+    last = json.loads(ok("embed", "-m", MODEL, "-p", HELLO, "--pooling", "last").out)
+    assert len({tuple(mean), tuple(first), tuple(last)}) == 3
+    # many texts, a line each; ids are taken as they are
+    lines = ok("embed", "-m", MODEL, "--jsonl", stdin=json.dumps(HELLO).encode() + b'\n"and another"\n').out.splitlines()
+    assert len(lines) == 2 and json.loads(lines[0]) == mean != json.loads(lines[1])
+    ids = ok("tokenize", "-m", MODEL, "--ids", HELLO).out
+    assert json.loads(ok("embed", "-m", MODEL, "--ids", ids).out) == mean
+
+
+@needs_model
+def test_embed_errors():
+    refused(puna("embed", "-m", MODEL, "-p", "x", "--jsonl"), 2, "--jsonl")
+    refused(puna("embed", "-m", MODEL, "-p", "x", "--ids", "1"), 2, "not both")
+    refused(puna("embed", "-m", MODEL, "-p", "x", "--pooling", "max"), 2, "mean, cls or last", "max")
+    refused(puna("embed", "-m", MODEL, "--jsonl", stdin=b"text\n"), 1, "line 1", "JSON string")
+    refused(puna("embed", "-m", MODEL, "--jsonl", "-c", "4", stdin=b'"a text of more than four tokens"\n'), 1, "context holds 4")
 
 
 @needs_model

@@ -27,8 +27,8 @@ void answer_stream_begin(answer_stream *a, bool thinking) {
     shade(a, thinking);
 }
 
-/* Bytes up to the end of the closing mark, which may have begun in an earlier piece; n_bytes when it
- * does not end here. '<' is nowhere but at its beginning: one count is all there is to remember. */
+/* Bytes up to the end of the closing mark, which may have begun in an earlier piece; n_bytes when
+ * it does not end here. '<' is only at its beginning: one count is all there is to remember. */
 static size_t find_closing(answer_stream *a, const char *bytes, size_t n_bytes) {
     for (size_t i = 0; i < n_bytes; i++) {
         a->n_mark = bytes[i] == closing[a->n_mark] ? a->n_mark + 1 : bytes[i] == closing[0];

@@ -1,5 +1,6 @@
-/* answer_stream.h: the text of an answer on its way to stdout. On a terminal it cannot command it, and
- * what the model thinks before it speaks (<think> ... </think>) is dim where there are colours. */
+/* answer_stream.h: the text of an answer on its way to stdout. On a terminal it cannot command
+ * it, and what the model thinks before it speaks (<think> ... </think>) is dim where there are
+ * colours. */
 #ifndef PUNA_CLI_ANSWER_STREAM_H
 #define PUNA_CLI_ANSWER_STREAM_H
 

@@ -191,8 +191,8 @@ static int32_t wanted_room(const chat *c) {
     return wanted > 0 ? wanted : 1;
 }
 
-/* How many of the oldest turns that are sent have to go so that half of the context is free: all but
- * the last at most, one at least. 0: there is only one. */
+/* How many of the oldest turns that are sent have to go so that half of the context is free: one at
+ * least, all but the last at most. 0: there is only one. */
 static size_t turns_to_drop(const chat *c, const prompt *p) {
     json_t *sent = conversation_sent(&c->talk);
     int32_t n_spans = 0;
@@ -299,7 +299,7 @@ static int feed(chat *c, const prompt *p) {
     return STATUS_DONE;
 }
 
-/* The answer as a message: what the model thought and the calls it made are taken out of the text. */
+/* The answer as a message: what the model thought and the calls it made are parts of their own. */
 static int keep_answer(chat *c, const prompt *p) {
     const generation *g = &c->answer;
     const char *why = g->finish ? g->finish : "interrupted";
@@ -327,6 +327,7 @@ static bool opens_thoughts(const prompt *p) {
 
 static int answer(chat *c) {
     prompt p = {0};
+    c->answer.n_ids = 0;
     int status = prepare_prompt(c, &p);
     if (status == STATUS_DONE) c->thinking = opens_thoughts(&p);
     if (status == STATUS_DONE) status = feed(c, &p);

@@ -1,9 +1,10 @@
-/* chat_session.h: a conversation with a model: messages are written as the model wants them, fed, answered,
- * and the answer joins the conversation. Nothing here reads from a terminal.
+/* chat_session.h: a conversation with a model: messages are written as the model wants them, fed,
+ * answered, and the answer joins the conversation. Nothing here reads from a terminal.
  *
  * Each turn feeds the whole conversation and computes what is new (token_reuse.h). Before that the
- * room in the context is looked at, and what to do without room is asked for or was said before. Each
- * answer begins with a sampler of its own: it depends on the messages, the settings and the seed. */
+ * room in the context is looked at, and what to do without room is asked for or was said before.
+ * Each answer begins with a sampler of its own: it depends on the messages, the settings and the
+ * seed. */
 #ifndef PUNA_CLI_CHAT_SESSION_H
 #define PUNA_CLI_CHAT_SESSION_H
 

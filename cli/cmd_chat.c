@@ -1,7 +1,7 @@
 /* cmd_chat.c: puna chat: a conversation at the terminal, or one answer where there is none.
  *
- * Answers go to stdout; the prompt, notes and commands to the terminal. With a message on the command
- * line, in a file or in a pipe there is one answer and no questions.
+ * Answers go to stdout; the prompt, notes and commands to the terminal. With a message on the
+ * command line, in a file or in a pipe there is one answer and no questions.
  *
  * Ctrl-C stops an answer or gives up a line; twice in a row it leaves with 130. */
 #include <stdio.h>
@@ -127,6 +127,7 @@ static chat_choice ask(chat *c, const chat_room *room) {
         print_plain("  a  answer in the %d tokens that are left", room->n_ctx - room->n_prompt);
     print_plain("  s  stop: do not send the message");
     chat_choice choice = CHAT_STOP;
+    quiet_terminal_end(); /* no answer comes meanwhile */
     if (line_editor_read(&t->editor, "[s] ", &line) == LINE_READ) {
         const char *word = line.bytes + strspn(line.bytes, " \t");
         choice = *word == 'd' && n_turns > 1   ? CHAT_DROP
@@ -135,12 +136,13 @@ static chat_choice ask(chat *c, const chat_room *room) {
                                                : CHAT_STOP;
     }
     session_forget_interrupt();
+    quiet_terminal_begin();
     free(line.bytes);
     if (choice == CHAT_STOP) print_note("not sent (arrow up brings it back)");
     return choice;
 }
 
-/* A command of several lines is remembered with quotes, so that it is one again when it comes back. */
+/* A command of several lines is remembered with quotes: so it is one again when it comes back. */
 static void remember(terminal *t) {
     const text *message = &t->input.message;
     if (!t->input.is_command || !memchr(message->bytes, '\n', message->n_bytes)) {

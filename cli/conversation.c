@@ -208,7 +208,7 @@ static json_t *parse_file(const char *path, char fault[CONVERSATION_FAULT_BYTES]
     json_error_t error;
     char *bytes = read_file(path, &n_bytes, fault);
     if (!bytes) return NULL;
-    json_t *file = json_loadb(bytes, n_bytes, JSON_REJECT_DUPLICATES, &error);
+    json_t *file = json_loadb(bytes, n_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     free(bytes);
     if (!file) {
         char what[160];

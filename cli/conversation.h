@@ -1,11 +1,12 @@
 /* conversation.h: what was said, as the messages of OpenAI's API, in memory and in files.
  *
  * A turn is a message of the user with what follows it up to the next one. Turns may be left out of
- * what is sent to the model (the context is finite) and are kept all the same. An answer that did not
- * end by itself has a member "finish" that says why; it is not sent.
+ * what is sent to the model (the context is finite) and are kept all the same. An answer that did
+ * not end by itself has a member "finish" that says why; it is not sent.
  *
- * The file is {"model": text, "messages": [...], "settings": {...}}; a bare list of messages is read
- * as well. Files are hostile: all that the program relies on is checked before anything changes. */
+ * The file is {"model": text, "messages": [...], "settings": {...}}; a bare list of messages is
+ * read as well. Files are hostile: all that the program relies on is checked before anything
+ * changes. */
 #ifndef PUNA_CLI_CONVERSATION_H
 #define PUNA_CLI_CONVERSATION_H
 

@@ -1,12 +1,13 @@
 /* editing_libedit.c: line editing with libedit.
  *
  * Three things libedit leaves to us:
- *   characters  are read here (EL_GETCFN) as UTF-8, whatever the locale says, and cut at no buffer;
- *   pasting     the terminal is asked to bracket pasted text (ESC [ 200 ~ ... ESC [ 201 ~); the first
- *               mark becomes a key whose function inserts all up to the second, newlines too;
+ *   characters  are read here (EL_GETCFN) as UTF-8, whatever the locale says;
+ *   pasting     the terminal is asked to bracket pasted text (ESC [ 200 ~ ... ESC [ 201 ~); the
+ *               first mark becomes a key whose function inserts all up to the second, newlines too;
  *   signals     are blocked except while waiting for a key, so that they are acted on here, outside
- *               of any handler: Ctrl-C gives the line up, Ctrl-Z and signals that end the program put
- *               the terminal right before they do what they do, a new window size draws anew. */
+ *               of any handler: Ctrl-C gives the line up; Ctrl-Z and signals that end the program
+ *               put the terminal right before they do what they do; a new window size draws anew.
+ */
 #define _XOPEN_SOURCE 700 /* pselect, kill, wcwidth; setlocale is C */
 #include "line_editing.h"
 
@@ -40,8 +41,8 @@ typedef struct editing {
     enum { GOES_ON, GIVEN_UP } state;
 } editing;
 
-/* ACT and PASTE are keys (Ctrl-] and Ctrl-^) that are made up here to have the editor call a function
- * of ours, whatever its mode. */
+/* ACT and PASTE are keys (Ctrl-] and Ctrl-^) that are made up here to have the editor call a
+ * function of ours, whatever its mode. */
 enum { MAX_PASTE = 1 << 24, MARK = '\1', ACT = 0x1D, PASTE = 0x1E };
 
 /* ---- signals --------------------------------------------------------------------------------- */
@@ -264,8 +265,8 @@ static bool ends_paste(const wchar_t *pasted, size_t n) {
     return n >= 6 && wmemcmp(pasted + n - 6, mark, 6) == 0;
 }
 
-/* Inserts all up to the closing mark. Terminals send a newline as CR; other control characters could
- * only be an accident or a trick, newlines at the end only hide the text from view. */
+/* Inserts all up to the closing mark. Terminals send a newline as CR; other control characters
+ * could only be an accident or a trick, newlines at the end only hide the text from view. */
 static unsigned char insert_pasted(EditLine *el, int key) {
     editing *e;
     wchar_t *pasted = NULL;

@@ -36,7 +36,7 @@ static char *usual_path(void) {
 
 /* ---- entries as lines ------------------------------------------------------------------------ */
 
-/* Writes the line of an entry, newline included, to `to` (2 * n_bytes + 1 long); returns its end. */
+/* Writes the line of an entry, newline included, to `to` [2 * n_bytes + 1]; returns its end. */
 static char *escape_entry(char *to, const char *entry, size_t n_bytes) {
     for (size_t i = 0; i < n_bytes; i++) {
         bool newline = entry[i] == '\n';

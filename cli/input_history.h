@@ -2,8 +2,9 @@
  *
  * The file is $XDG_STATE_HOME/puna/history (~/.local/state/puna/history): one entry a line, oldest
  * first, newline and backslash inside an entry written as \n and \\. Only the user may read it.
- * Entries are appended as they are typed, so that sessions side by side do not overwrite each other;
- * opening cuts the file to its last MAX_ENTRIES. Failing to keep a history is never an error. */
+ * Entries are appended as they are typed, so that sessions side by side do not overwrite each
+ * other; opening cuts the file to its last MAX_ENTRIES. Failing to keep a history is never an
+ * error. */
 #ifndef PUNA_CLI_INPUT_HISTORY_H
 #define PUNA_CLI_INPUT_HISTORY_H
 

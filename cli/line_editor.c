@@ -1,5 +1,5 @@
-/* line_editor.c: lines of text from a person at a terminal: editing where there is a library for it,
- * plain lines elsewhere. */
+/* line_editor.c: lines of text from a person at a terminal: editing where there is a library for
+ * it, plain lines elsewhere. */
 #define _POSIX_C_SOURCE 200809L /* isatty, getline */
 #include "line_editor.h"
 

@@ -1,8 +1,9 @@
 /* line_editor.h: lines of text from a person at a terminal.
  *
- * Where libedit was found when puna was built and the terminal can move its cursor: editing, history
- * with the arrow keys, Ctrl-R, completion, and pasted text that keeps its newlines. Elsewhere plain
- * lines. What was typed is kept between sessions in a private file (input_history.h). */
+ * Where libedit was found when puna was built and the terminal can move its cursor: editing,
+ * history with the arrow keys, Ctrl-R, completion, and pasted text that keeps its newlines.
+ * Elsewhere plain lines. What was typed is kept between sessions in a private file
+ * (input_history.h). */
 #ifndef PUNA_CLI_LINE_EDITOR_H
 #define PUNA_CLI_LINE_EDITOR_H
 
@@ -37,7 +38,8 @@ void line_editor_open(line_editor *e, input_history *history, line_complete_fn *
 void line_editor_close(line_editor *e);
 
 /* Prints the prompt and reads a line into out (owned by the caller), without its newline; pasted
- * text may have newlines inside. After Ctrl-C out is what was typed, where that is known. A signal that ends the program puts the terminal right first. */
+ * text may have newlines inside. After Ctrl-C out is what was typed, where that is known. A signal
+ * that ends the program puts the terminal right first. */
 line_result line_editor_read(line_editor *e, const char *prompt, text *out);
 /* Adds an entry (it may have newlines) to the history of this session and of the next ones. */
 void line_editor_remember(line_editor *e, const char *bytes, size_t n_bytes);

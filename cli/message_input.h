@@ -21,8 +21,8 @@ typedef struct message_input {
     enum { MESSAGE_EMPTY, MESSAGE_CONTINUED, MESSAGE_QUOTED } state;
 } message_input;
 
-/* Adds a line (without its newline). True when the message is complete: it is then in m->message, and
- * message_input_clear must come before the next line. */
+/* Adds a line (without its newline). True when the message is complete: it is then in m->message,
+ * and message_input_clear must come before the next line. */
 bool message_input_add(message_input *m, const char *line, size_t n_bytes);
 void message_input_clear(message_input *m);
 void message_input_free(message_input *m);

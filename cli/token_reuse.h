@@ -3,8 +3,8 @@
  * A conversation is written anew for each turn, and the text of the last answer is then cut into
  * tokens by the tokenizer. The model may have chosen others for the same text ("un" "real" for
  * "unreal"), and all from the first difference on would have to be computed again. Where the text
- * agrees, the tokens that are there are kept: what the model reads is, character for character, what
- * the template says, spelled as the model itself spelled it. */
+ * agrees, the tokens that are there are kept: what the model reads is, character for character,
+ * what the template says, spelled as the model itself spelled it. */
 #ifndef PUNA_CLI_TOKEN_REUSE_H
 #define PUNA_CLI_TOKEN_REUSE_H
 
@@ -14,10 +14,11 @@
 
 /* What is known about tokens; user is handed to the functions. */
 typedef struct token_lookup {
-    /* The bytes of a token (which is no control token) into *bytes, and their number. They are valid
-     * until the next call for the same side (0 or 1). */
+    /* The bytes of a token (which is no control token) into *bytes, and their number. They are
+     * valid until the next call for the same side (0 or 1). */
     size_t (*text)(void *user, int side, int32_t token, const char **bytes);
-    /* Control tokens are marks of the template and stand for no text: they only match themselves. */
+    /* Control tokens are marks of the template and stand for no text: they only match
+     * themselves. */
     bool (*is_control)(void *user, int32_t token);
     void *user;
 } token_lookup;

@@ -174,7 +174,8 @@ def test_refusals(tmp_path, args, status, words):
 def test_a_template_of_ones_own(tmp_path):
     (tmp_path / "mine.jinja").write_text("{% for m in messages %}<{{ m.role }}> {{ m.content }}\n{% endfor %}<bot>")
     done = once(tmp_path, "--json", "--template", tmp_path / "mine.jinja", "-p", "Hi")
-    tokens = subprocess.run([PUNA, "tokenize", "-m", MODEL, "--ids", "<user> Hi\n<bot>"], capture_output=True, check=True)
+    tokens = subprocess.run([PUNA, "tokenize", "-m", MODEL, "--ids", "<user> Hi\n<bot>"], capture_output=True,
+                            check=True)
     assert json.loads(done.out)["n_prompt"] == len(json.loads(tokens.stdout))
     assert once(tmp_path, "--json", "--chat-template", "llama-2", "-p", "Hi").returncode == 0
 
@@ -263,7 +264,8 @@ def test_settings(chat):
     assert re.search(r"top_p +0\.5 ", listed) and re.search(r"n_predict +3 ", listed)
     assert int(t.ask("Count to ten.")[1].group(2)) <= 3
     for line, words in [("/set temprature 1", "did you mean temperature"), ("/set top_p 2", "from 0 to 1"),
-                        ("/set top_k", "a name and a value"), ("/set n_predict 0", "nothing"), ("/set xyzzy 1", "/set lists"),
+                        ("/set top_k", "a name and a value"), ("/set n_predict 0", "nothing"),
+                        ("/set xyzzy 1", "/set lists"),
                         ("/set seed minus", "whole number"), ("/set top_k 1e3", "whole number")]:
         assert words in t.say(line), line
     assert re.search(r"n_predict +3 ", t.say("/set"))
@@ -313,7 +315,8 @@ def test_messages_of_several_lines(chat, tmp_path):
     t.ask("")
     t.child.send("\x1b[200~ei\x1b[31mght\x07\x1b[201~")
     t.ask(" nine é 日本 🙂")
-    assert users(saved(t, tmp_path)) == ["one \ntwo", "  three\nfour", "five\n/six\nseven", "ei[31mght nine é 日本 🙂"]
+    assert users(saved(t, tmp_path)) == ["one \ntwo", "  three\nfour", "five\n/six\nseven",
+                                         "ei[31mght nine é 日本 🙂"]
     t.leave()
 
 

@@ -168,6 +168,7 @@ static void test_files_of_others(void **state) {
         "{\"messages\": [{\"role\": \"developer\", \"content\": \"x\", \"more\": [1]}], \"x\": 1}",
         "[{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"hi\"}]}]",
         "[{\"role\": \"assistant\", \"content\": null, \"tool_calls\": []}]",
+        "[{\"role\": \"user\", \"content\": \"nul \\u0000\"}]",
     };
     static const char *const bad[] = {
         "",
@@ -184,7 +185,6 @@ static void test_files_of_others(void **state) {
         "[{\"content\": \"x\"}]",
         "[{\"role\": \"user\", \"content\": {}}]",
         "[{\"role\": \"system\", \"content\": []}]",
-        "[{\"role\": \"user\", \"content\": \"nul \\u0000\"}]",
         "[{\"role\": \"user\", \"content\": \"\xff\"}]",
         "[{\"role\": \"user\", \"role\": \"system\", \"content\": \"x\"}]",
         "{\"messages\": [], \"settings\": []}",

@@ -385,8 +385,8 @@ def _suffix_tokens(llama: Llama, suffix: str) -> List[int]:
 
 
 def run(call: CompletionCall) -> CreateCompletionResponse:
-    call.start()
     try:
+        call.start()
         for event in call.request.events():
             call.take(event)
     except BaseException:
@@ -396,8 +396,8 @@ def run(call: CompletionCall) -> CreateCompletionResponse:
 
 
 def stream(call: CompletionCall) -> Iterator[CreateCompletionStreamResponse]:
-    call.start()
     try:
+        call.start()
         for event in call.request.events():
             yield from call.chunks(event)
     finally:

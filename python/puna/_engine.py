@@ -155,12 +155,13 @@ class Engine:
 
     def run(self, request: Request) -> Outcome:
         """Submits a request and waits for its end. Ctrl-C and other exceptions end it."""
-        self.submit(request)
-        return self.wait(request)
+        return self.wait(request, submit=True)
 
-    def wait(self, request: Request) -> Outcome:
+    def wait(self, request: Request, submit: bool = False) -> Outcome:
         """The outcome of the turn under way. Raises what failed."""
         try:
+            if submit:
+                self.submit(request)
             for event in request.events():
                 if isinstance(event, Outcome):
                     if event.error is not None:

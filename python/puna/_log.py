@@ -6,7 +6,7 @@ from __future__ import annotations
 import atexit
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._binding import PUNA_LOG_DEBUG, PUNA_LOG_INFO, PUNA_LOG_WARN, lib, puna_log_fn
 
@@ -16,8 +16,15 @@ logger.addHandler(logging.NullHandler())
 _LEVELS = {PUNA_LOG_DEBUG: logging.DEBUG, PUNA_LOG_INFO: logging.INFO, PUNA_LOG_WARN: logging.WARNING}
 
 
-class _Stderr(logging.StreamHandler[Any]):
-    """To whatever sys.stderr is when the message comes: notebooks and tests replace it."""
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[Any]
+else:
+    _StreamHandler = logging.StreamHandler
+
+
+class _Stderr(_StreamHandler):
+    """To whatever sys.stderr is when the message comes: notebooks and tests replace it. Says nothing where the program
+    has handlers of its own, which get the message too."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -25,6 +32,9 @@ class _Stderr(logging.StreamHandler[Any]):
     @property
     def stream(self) -> Any:
         return sys.stderr
+
+    def filter(self, record: logging.LogRecord) -> Any:
+        return not logging.getLogger().handlers and super().filter(record)
 
 
 _stderr = _Stderr()
@@ -37,11 +47,10 @@ def _from_c(_user: Any, level: int, message: bytes) -> None:
 
 
 def set_verbose(verbose: bool) -> None:
-    """Shows the messages on stderr. Never takes back what another Llama or the program has asked for."""
+    """Shows messages on stderr: warnings, unless the program has given the logger another level. Never takes back what
+    another Llama has asked for."""
     if verbose and _stderr not in logger.handlers:
         logger.addHandler(_stderr)
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.INFO)
 
 
 def _silence() -> None:

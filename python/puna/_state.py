@@ -238,8 +238,8 @@ def generate(
         draft=draft_callback(llama.draft_model, verdict) if llama.draft_model is not None else None,
     )
     request = Request(timeline, options, keep, hold=True, verdict=verdict)
-    engine.submit(request)
     try:
+        engine.submit(request)
         while True:
             for item in _turn(request):
                 if isinstance(item, Outcome):

@@ -18,7 +18,9 @@ static const pn_json word_values[] = {
     {.kind = PN_JSON_TRUE, .schema = -1},
 };
 
-int pn_shape_meant(const pn_build *b, const pn_shape *shape) {
+/* The kinds of values that an alternative is meant to be about: where it names no type, those that
+ * its keywords look into. */
+static int kinds_meant(const pn_build *b, const pn_shape *shape) {
     int about = 0;
     if (shape->typed || shape->kinds != PN_VALUES) return shape->kinds;
     for (int32_t i = 0; i < shape->n; i++) {
@@ -95,7 +97,7 @@ bool pn_conjs_disjoint(pn_build *b, const pn_conj *a, const pn_conj *c) {
     const pn_shapes *mine = pn_conj_shapes(b, a), *others = pn_conj_shapes(b, c);
     bool disjoint = mine && others;
     for (int32_t i = 0; disjoint && i < mine->n; i++)
-        disjoint = shapes_disjoint(b, mine->list[i], pn_shape_meant(b, mine->list[i]), others);
+        disjoint = shapes_disjoint(b, mine->list[i], kinds_meant(b, mine->list[i]), others);
     b->disjoint[id] = disjoint ? DISJOINT_YES : DISJOINT_NO;
     return disjoint;
 }
@@ -204,7 +206,7 @@ static bool add_shape(pn_build *b, pn_cases *cases, pn_intern *seen, const pn_co
     int32_t n;
     const pn_json *values = listed_values(b, shape, &n);
     if (values) return add_values(b, cases, seen, conj, values, n);
-    const int kinds = pn_shape_meant(b, shape);
+    const int kinds = kinds_meant(b, shape);
     if ((kinds & PN_NULLS) && !add_values(b, cases, seen, conj, word_values, 1)) return false;
     if ((kinds & PN_BOOLEANS) && !add_values(b, cases, seen, conj, word_values + 1, 2))
         return false;

@@ -223,7 +223,7 @@ static pn_truth check_type(pn_build *b, const pn_json *value, int32_t schema) {
                                                           : PN_MAYBE;
 }
 
-pn_truth pn_check_kw(pn_build *b, const pn_json *value, int32_t schema, pn_kw kw) {
+static pn_truth check_kw(pn_build *b, const pn_json *value, int32_t schema, pn_kw kw) {
     const pn_json *x = pn_schema_get(b, schema, kw);
     if (!pn_job_charge(&b->job, 1)) return PN_MAYBE;
     if (!x) return PN_YES;
@@ -340,7 +340,7 @@ pn_truth pn_check(pn_build *b, const pn_json *value, int32_t schema) {
     for (int32_t i = 0; i < s->n_words && out != PN_NO; i++) {
         const pn_word *w = &s->words[i];
         out = both(out, pn_kw_about(w->kw) == PN_LOGIC ? check_logic(b, value, schema, w)
-                                                       : pn_check_kw(b, value, schema, w->kw));
+                                                       : check_kw(b, value, schema, w->kw));
     }
     /* to drafts before 2019-09 what stands beside $ref is not there; it is enforced all the same */
     if (out == PN_NO && b->legacy_ref && s->ref >= 0)
@@ -365,7 +365,7 @@ static pn_truth check_holds(pn_build *b, const pn_json *value, int32_t schema) {
     pn_truth out = PN_YES;
     for (int32_t i = 0; i < s->n_words && out != PN_NO; i++)
         if (pn_kw_about(s->words[i].kw) <= PN_VALUES)
-            out = both(out, pn_check_kw(b, value, schema, s->words[i].kw));
+            out = both(out, check_kw(b, value, schema, s->words[i].kw));
     return out;
 }
 
@@ -376,7 +376,7 @@ static pn_truth check_literal(pn_build *b, const pn_json *value, const pn_litera
     case PN_FAILS:
         /* a part of the keyword fails: surely not when all of it holds */
         return pn_kw_about((pn_kw)l->kw) <= PN_VALUES &&
-                       pn_check_kw(b, value, l->schema, (pn_kw)l->kw) == PN_YES
+                       check_kw(b, value, l->schema, (pn_kw)l->kw) == PN_YES
                    ? PN_NO
                    : PN_MAYBE;
     case PN_FAILS_ALL: return opposite(pn_check(b, value, l->schema));

@@ -66,7 +66,7 @@ char pn_decimal_digit(const pn_decimal *a, int32_t place) {
     return i >= 0 && i < a->n ? a->digits[i] : '0';
 }
 
-int pn_decimal_compare_magnitudes(const pn_decimal *a, const pn_decimal *b) {
+static int compare_magnitudes(const pn_decimal *a, const pn_decimal *b) {
     if (a->n == 0 || b->n == 0) return (a->n > 0) - (b->n > 0);
     if (a->exponent != b->exponent) return a->exponent < b->exponent ? -1 : 1;
     for (int32_t i = 0; i < a->n || i < b->n; i++) {
@@ -78,7 +78,7 @@ int pn_decimal_compare_magnitudes(const pn_decimal *a, const pn_decimal *b) {
 
 int pn_decimal_compare(const pn_decimal *a, const pn_decimal *b) {
     if (a->negative != b->negative) return a->negative ? -1 : 1;
-    const int order = pn_decimal_compare_magnitudes(a, b);
+    const int order = compare_magnitudes(a, b);
     return a->negative ? -order : order;
 }
 

@@ -20,7 +20,6 @@ typedef struct pn_decimal {
 bool pn_decimal_read(pn_job *job, pn_json_text text, pn_decimal *out);
 /* < 0, 0, > 0 */
 int pn_decimal_compare(const pn_decimal *a, const pn_decimal *b);
-int pn_decimal_compare_magnitudes(const pn_decimal *a, const pn_decimal *b);
 bool pn_decimal_is_integer(const pn_decimal *a);
 /* Digit at place i, i = 1 for the ones, 2 for the tens, 0 for the tenths; '0' outside. */
 char pn_decimal_digit(const pn_decimal *a, int32_t place);

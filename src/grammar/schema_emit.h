@@ -28,9 +28,6 @@ typedef struct pn_cases {
     int32_t n_values, cap_values;
 } pn_cases;
 const pn_cases *pn_conj_cases(pn_build *b, const pn_conj *conj);
-/* The kinds of values that an alternative is meant to be about: where it names no type, those that
- * its keywords look into. */
-int pn_shape_meant(const pn_build *b, const pn_shape *shape);
 
 const pn_expr *pn_emit_number(pn_build *b, const pn_shape *shape);
 /* The integers that the alternative leaves, when they are at most max; else NULL. */

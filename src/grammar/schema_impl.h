@@ -268,9 +268,7 @@ bool pn_pattern_matches(pn_build *b, const pn_pattern *pattern, pn_json_text tex
 const pn_pattern *pn_pattern_of_format(pn_build *b, const pn_format *format, bool outer);
 
 /* schema_shapes.c */
-bool pn_schema_measure(pn_build *b, int32_t schema);
 const pn_shapes *pn_shapes_of(pn_build *b, int32_t schema);
-const pn_shapes *pn_shapes_both(pn_build *b, const pn_shapes *a, const pn_shapes *c);
 const pn_shapes *pn_shapes_without(pn_build *b, int32_t schema);
 /* Only the literals about these kinds, and no negated schemas. */
 const pn_shape *pn_shape_of_kinds(pn_build *b, const pn_shape *shape, int kinds);
@@ -282,7 +280,6 @@ int pn_literal_about(const pn_build *b, const pn_literal *literal);
 /* schema_check.c: whether a value of the schema fulfils another part of it */
 typedef enum pn_truth { PN_NO, PN_MAYBE, PN_YES } pn_truth;
 pn_truth pn_check(pn_build *b, const pn_json *value, int32_t schema);
-pn_truth pn_check_kw(pn_build *b, const pn_json *value, int32_t schema, pn_kw kw);
 pn_truth pn_check_conj(pn_build *b, const pn_json *value, const pn_conj *conj);
 /* PN_NO: surely one of the literals does not hold. */
 pn_truth pn_check_shape(pn_build *b, const pn_json *value, const pn_shape *shape);

@@ -18,7 +18,8 @@ static int32_t *name_key(pn_build *b, pn_json_text name) {
     return key;
 }
 
-int32_t pn_object_find(pn_build *b, const pn_object_facts *f, pn_json_text name) {
+/* The number of a listed property, -1: none. */
+static int32_t find_listed(pn_build *b, const pn_object_facts *f, pn_json_text name) {
     if (f->n <= 8) {
         for (int32_t i = 0; i < f->n; i++)
             if (pn_json_text_equal(f->list[i].name, name)) return i;
@@ -272,7 +273,7 @@ bool pn_object_allows(pn_build *b, const pn_object_facts *f, pn_json_text name) 
 /* What an object's property must be, listed or not. */
 static const pn_conj *value_conj(pn_build *b, pn_object_facts *f, pn_json_text name) {
     pn_elements elements = {0};
-    const int32_t i = pn_object_find(b, f, name);
+    const int32_t i = find_listed(b, f, name);
     if (i >= 0 && f->list[i].value) return f->list[i].value;
     if (i >= 0 && !pn_elements_copy(b, &f->list[i].extra, &elements)) return NULL;
     if (!pn_object_elements(b, f, name, NULL, &elements)) return NULL;
@@ -284,7 +285,7 @@ static const pn_conj *value_conj(pn_build *b, pn_object_facts *f, pn_json_text n
 /* An object cannot have the property. generated: it is one that is written, and has no names but
  * those listed. */
 static bool cannot_have(pn_build *b, const pn_object_facts *f, bool generated, pn_json_text name) {
-    const int32_t i = pn_object_find(b, f, name);
+    const int32_t i = find_listed(b, f, name);
     return i >= 0 ? f->list[i].lacking : generated && f->closed && f->n_patterns == 0;
 }
 

@@ -37,8 +37,6 @@ typedef struct pn_object_facts {
 
 /* Of the shape, computed once; NULL when the job failed. */
 pn_object_facts *pn_object_facts_of(pn_build *b, const pn_shape *shape);
-/* The number of a listed property, -1: none. */
-int32_t pn_object_find(pn_build *b, const pn_object_facts *f, pn_json_text name);
 /* What a property must be. known: which patterns of f match its name, or NULL to find out. */
 bool pn_object_elements(pn_build *b, const pn_object_facts *f, pn_json_text name, const bool *known,
                         pn_elements *out);

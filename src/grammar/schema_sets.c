@@ -46,14 +46,6 @@ const pn_set *pn_set_not(pn_job *job, const pn_set *set) {
     return out;
 }
 
-const pn_set *pn_set_or(pn_job *job, const pn_set *a, const pn_set *b) {
-    pn_range *list = pn_job_alloc(job, (size_t)a->n + (size_t)b->n, sizeof *list);
-    if (!list) return NULL;
-    if (a->n) memcpy(list, a->list, (size_t)a->n * sizeof *list);
-    if (b->n) memcpy(list + a->n, b->list, (size_t)b->n * sizeof *list);
-    return pn_set_of(job, list, a->n + b->n);
-}
-
 const pn_set *pn_set_and(pn_job *job, const pn_set *a, const pn_set *b) {
     pn_range *list = pn_job_alloc(job, (size_t)a->n + (size_t)b->n, sizeof *list);
     if (!list) return NULL;

@@ -23,7 +23,6 @@ typedef struct pn_set {
 const pn_set *pn_set_of(pn_job *job, const pn_range *ranges, int32_t n);
 const pn_set *pn_set_one(pn_job *job, uint32_t lo, uint32_t hi);
 const pn_set *pn_set_not(pn_job *job, const pn_set *set);
-const pn_set *pn_set_or(pn_job *job, const pn_set *a, const pn_set *b);
 const pn_set *pn_set_and(pn_job *job, const pn_set *a, const pn_set *b);
 bool pn_set_has(const pn_set *set, uint32_t c);
 bool pn_set_is_all(const pn_set *set);

@@ -114,7 +114,7 @@ const pn_shape *pn_shape_both(pn_build *b, const pn_shape *a, const pn_shape *c)
     return s;
 }
 
-const pn_shapes *pn_shapes_both(pn_build *b, const pn_shapes *a, const pn_shapes *c) {
+static const pn_shapes *shapes_both(pn_build *b, const pn_shapes *a, const pn_shapes *c) {
     shape_list l = {0};
     if (!a || !c) return NULL;
     for (int32_t i = 0; i < a->n; i++)
@@ -162,13 +162,15 @@ int pn_literal_about(const pn_build *b, const pn_literal *l) {
 
 /* ---- what a schema refers to in place -------------------------------------------------------- */
 
+static bool measure(pn_build *b, int32_t schema);
+
 static bool measure_child(pn_build *b, int32_t schema, pn_kw kw, int32_t child, int32_t *height) {
     if (child < 0) return true;
     if (b->schemas[child].height < 0)
         return pn_build_fail(
             b, schema, kw, PUNA_E_FORMAT,
             "leads back to a schema that is being defined: nothing could satisfy it");
-    if (!pn_schema_measure(b, child)) return false;
+    if (!measure(b, child)) return false;
     if (b->schemas[child].height + 1 > *height) *height = b->schemas[child].height + 1;
     return true;
 }
@@ -187,7 +189,7 @@ static bool measure_visit(void *user, pn_json *json, int32_t index, const pn_jso
 }
 
 /* Finds circles of schemas that apply to the same value, and bounds how deep these are nested. */
-bool pn_schema_measure(pn_build *b, int32_t schema) {
+static bool measure(pn_build *b, int32_t schema) {
     pn_schema *s = &b->schemas[schema];
     if (s->height > 0) return true;
     if (b->depth >= MAX_HEIGHT)
@@ -244,8 +246,8 @@ static bool add_overlaps(pn_build *b, const pn_json *list, shape_list *l) {
         if ((mask & (mask - 1)) == 0) continue;
         for (int32_t i = 0; both && both->n && i < list->n; i++)
             if (mask >> i & 1)
-                both = pn_shapes_both(b, both,
-                                      closed_objects(b, pn_shapes_of(b, list->items[i].schema)));
+                both =
+                    shapes_both(b, both, closed_objects(b, pn_shapes_of(b, list->items[i].schema)));
         if (!add_shapes(b, l, both)) return false;
     }
     return true;
@@ -258,7 +260,7 @@ static const pn_shapes *shapes_of_any(pn_build *b, int32_t schema, const pn_json
         const pn_shapes *branch = pn_shapes_of(b, list->items[i].schema);
         const pn_literal rest = {.op = PN_FAILS_REST, .schema = schema, .arg = i};
         if (one && list->n > 1)
-            branch = pn_shapes_both(b, branch, one_literal(b, PN_VALUES, false, rest));
+            branch = shapes_both(b, branch, one_literal(b, PN_VALUES, false, rest));
         if (!add_shapes(b, &l, branch)) return NULL;
     }
     if (!one && list->n > 1 && list->n <= MANY_BRANCHES && !add_overlaps(b, list, &l)) return NULL;
@@ -268,7 +270,7 @@ static const pn_shapes *shapes_of_any(pn_build *b, int32_t schema, const pn_json
 static const pn_shapes *shapes_of_all(pn_build *b, const pn_json *list) {
     const pn_shapes *all = any_shape(b);
     for (int32_t i = 0; i < list->n; i++)
-        all = pn_shapes_both(b, all, pn_shapes_of(b, list->items[i].schema));
+        all = shapes_both(b, all, pn_shapes_of(b, list->items[i].schema));
     return all;
 }
 
@@ -278,8 +280,8 @@ static const pn_shapes *shapes_of_if(pn_build *b, int32_t schema) {
     const int32_t no = pn_schema_child(b, schema, PN_KW_ELSE);
     if (yes < 0 && no < 0) return any_shape(b);
     const pn_shapes *then = pn_shapes_of(b, test), *otherwise = fails_all(b, test);
-    if (yes >= 0) then = pn_shapes_both(b, then, pn_shapes_of(b, yes));
-    if (no >= 0) otherwise = pn_shapes_both(b, otherwise, pn_shapes_of(b, no));
+    if (yes >= 0) then = shapes_both(b, then, pn_shapes_of(b, yes));
+    if (no >= 0) otherwise = shapes_both(b, otherwise, pn_shapes_of(b, no));
     return shapes_either(b, then, otherwise);
 }
 
@@ -297,16 +299,16 @@ static const pn_shapes *shapes_of_dependency(pn_build *b, const pn_json_member *
     const pn_shapes *then = has(b, &m->name);
     if (m->value.kind == PN_JSON_ARRAY)
         for (int32_t i = 0; i < m->value.n; i++)
-            then = pn_shapes_both(b, then, has(b, &m->value.items[i].text));
+            then = shapes_both(b, then, has(b, &m->value.items[i].text));
     else
-        then = pn_shapes_both(b, then, pn_shapes_of(b, m->value.schema));
+        then = shapes_both(b, then, pn_shapes_of(b, m->value.schema));
     return shapes_either(b, lacks(b, PN_VALUES, &m->name), then);
 }
 
 static const pn_shapes *shapes_of_dependencies(pn_build *b, const pn_json *map) {
     const pn_shapes *all = any_shape(b);
     for (int32_t i = 0; i < map->n; i++)
-        all = pn_shapes_both(b, all, shapes_of_dependency(b, &map->members[i]));
+        all = shapes_both(b, all, shapes_of_dependency(b, &map->members[i]));
     return all;
 }
 
@@ -360,15 +362,15 @@ static const pn_shapes *compute_shapes(pn_build *b, int32_t schema) {
     for (int32_t i = 0; i < s->n_words && all; i++) {
         const pn_word *w = &s->words[i];
         if (w->kw == PN_KW_PROPERTIES) {
-            all = pn_shapes_both(b, all, own_shape(b, schema));
+            all = shapes_both(b, all, own_shape(b, schema));
             own = true;
         }
         if (pn_kw_about(w->kw) != PN_LOGIC) continue;
         pn_build_at(b, schema, w->kw);
-        all = pn_shapes_both(b, all, shapes_of_logic(b, schema, w));
+        all = shapes_both(b, all, shapes_of_logic(b, schema, w));
     }
     pn_build_at(b, schema, PN_KW_NONE);
-    if (!own) all = pn_shapes_both(b, all, own_shape(b, schema));
+    if (!own) all = shapes_both(b, all, own_shape(b, schema));
     if (pn_schema_get(b, schema, PN_KW_UNEVALUATED_ITEMS))
         all = add_unevaluated(b, all, schema, PN_KW_UNEVALUATED_ITEMS);
     if (pn_schema_get(b, schema, PN_KW_UNEVALUATED_PROPERTIES))
@@ -382,7 +384,7 @@ const pn_shapes *pn_shapes_of(pn_build *b, int32_t schema) {
     if (b->schemas[schema].shapes) return b->schemas[schema].shapes;
     const int32_t at_schema = b->at_schema;
     const pn_kw at_kw = b->at_kw;
-    const pn_shapes *shapes = pn_schema_measure(b, schema) ? compute_shapes(b, schema) : NULL;
+    const pn_shapes *shapes = measure(b, schema) ? compute_shapes(b, schema) : NULL;
     if (shapes) pn_build_at(b, at_schema, at_kw);
     b->schemas[schema].shapes = shapes;
     return shapes;
@@ -482,7 +484,7 @@ static bool negate_own(pn_build *b, shape_list *l, int32_t schema, const pn_word
 static const pn_shapes *none_of(pn_build *b, const pn_json *list) {
     const pn_shapes *none = any_shape(b);
     for (int32_t i = 0; i < list->n; i++)
-        none = pn_shapes_both(b, none, fails_all(b, list->items[i].schema));
+        none = shapes_both(b, none, fails_all(b, list->items[i].schema));
     return none;
 }
 
@@ -492,8 +494,8 @@ static bool negate_one_of(pn_build *b, shape_list *l, const pn_json *list) {
     for (int32_t i = 0; i < list->n; i++)
         for (int32_t j = i + 1; j < list->n; j++)
             if (!add_shapes(b, l,
-                            pn_shapes_both(b, pn_shapes_of(b, list->items[i].schema),
-                                           pn_shapes_of(b, list->items[j].schema))))
+                            shapes_both(b, pn_shapes_of(b, list->items[i].schema),
+                                        pn_shapes_of(b, list->items[j].schema))))
                 return false;
     return true;
 }
@@ -502,9 +504,9 @@ static bool negate_if(pn_build *b, shape_list *l, int32_t schema) {
     const int32_t test = pn_schema_child(b, schema, PN_KW_IF);
     const int32_t yes = pn_schema_child(b, schema, PN_KW_THEN);
     const int32_t no = pn_schema_child(b, schema, PN_KW_ELSE);
-    if (yes >= 0 && !add_shapes(b, l, pn_shapes_both(b, pn_shapes_of(b, test), fails_all(b, yes))))
+    if (yes >= 0 && !add_shapes(b, l, shapes_both(b, pn_shapes_of(b, test), fails_all(b, yes))))
         return false;
-    return no < 0 || add_shapes(b, l, pn_shapes_both(b, fails_all(b, test), fails_all(b, no)));
+    return no < 0 || add_shapes(b, l, shapes_both(b, fails_all(b, test), fails_all(b, no)));
 }
 
 static bool negate_dependencies(pn_build *b, shape_list *l, const pn_json *map) {
@@ -514,7 +516,7 @@ static bool negate_dependencies(pn_build *b, shape_list *l, const pn_json *map) 
         for (int32_t j = 0; j < (names ? m->value.n : 1); j++) {
             const pn_shapes *fails = names ? lacks(b, PN_OBJECTS, &m->value.items[j].text)
                                            : fails_all(b, m->value.schema);
-            if (!add_shapes(b, l, pn_shapes_both(b, has(b, &m->name), fails))) return false;
+            if (!add_shapes(b, l, shapes_both(b, has(b, &m->name), fails))) return false;
         }
     }
     return true;
@@ -584,8 +586,8 @@ const pn_shapes *pn_conj_shapes(pn_build *b, const pn_conj *conj) {
     const pn_shapes *all = any_shape(b);
     for (int32_t i = 0; i < c->n && all; i++) {
         const int32_t schema = c->elements[i] / 2;
-        all = pn_shapes_both(b, all,
-                             c->elements[i] % 2 ? fails_all(b, schema) : pn_shapes_of(b, schema));
+        all = shapes_both(b, all,
+                          c->elements[i] % 2 ? fails_all(b, schema) : pn_shapes_of(b, schema));
     }
     c->shapes = all;
     return all;

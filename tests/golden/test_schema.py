@@ -166,7 +166,7 @@ def test_greedy_schemas(schema, name):
     assert SANITIZED or done.seconds < 5
 
 
-# ---- random schemas
+# ---- the validator
 
 
 class Repeated(Exception):
@@ -184,7 +184,7 @@ def read(text):
 
 def validator(schema):
     exact = json.loads(json.dumps(random_schema.python_schema(schema)), parse_float=decimal.Decimal)
-    return jsonschema.Draft202012Validator(exact, format_checker=jsonschema.FormatChecker())
+    return jsonschema.Draft202012Validator(exact, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
 
 
 def is_valid(judge, text):
@@ -193,6 +193,30 @@ def is_valid(judge, text):
         return judge.is_valid(read(text))
     except (RecursionError, decimal.InvalidOperation, Repeated):
         return None
+
+
+# ---- formats
+
+
+@pytest.mark.parametrize("name", random_schema.FORMATS)
+def test_formats(schema, name):
+    """What is generated for a format is one to others, alone and within lengths."""
+    possible = 0
+    for lengths in ({}, {"maxLength": 40}, {"minLength": 12, "maxLength": 2083}):
+        made = {"type": "string", "format": name, **lengths}
+        done = schema(json.dumps(made)).run("--print")
+        if done.returncode == 2:
+            assert "no value satisfies" in done.err
+            continue
+        possible += 1
+        sampler, judge = gbnf_sampler.Sampler(done.out, random.Random(name)), validator(made)
+        for _ in range(60):
+            text = sampler.text()
+            assert judge.is_valid(json.loads(text)), f"{text} of {json.dumps(made)}"
+    assert possible >= 2 or name in ("date", "ipv4", "relative-json-pointer")
+
+
+# ---- random schemas
 
 
 PARTS = 8

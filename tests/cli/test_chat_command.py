@@ -46,7 +46,9 @@ class Terminal:
         argv = [PUNA, command, "-m", MODEL, "-t", "1", "-c", "1024", "--temp", "0", "-n", "8", *args]
         if shell:
             argv = ["/bin/sh", "-c", shell, *argv]
+        # whoever runs the tests may ignore hang-ups (nohup), and children inherit that
         self.child = pexpect.spawn(argv[0], argv[1:], env=environment(tmp_path, **env), encoding="utf-8", timeout=60,
+                                   preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
                                    dimensions=(40, 100))
         self.child.delaybeforesend = None
         self.child.delayafterclose = self.child.delayafterterminate = 0.02

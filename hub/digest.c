@@ -2,7 +2,11 @@
 #include "digest.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "hub_base.h"
 
 static const uint32_t sha256_constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -120,4 +124,15 @@ void digest_end(digest *d, char hex[DIGEST_HEX_CHARS]) {
     digest_add(d, padding, held < 56 ? 56 - held : 120 - held);
     digest_add(d, length, sizeof length);
     for (int i = 0; i < (d->is_sha1 ? 5 : 8); i++) snprintf(hex + 8 * i, 9, "%08x", d->state[i]);
+}
+
+bool digest_file_sha256(int fd, char hex[DIGEST_HEX_CHARS]) {
+    digest d;
+    ssize_t n;
+    char *chunk = hub_memory(NULL, 1024, 1024);
+    digest_begin_sha256(&d);
+    while ((n = read(fd, chunk, 1024 * 1024)) > 0) digest_add(&d, chunk, (size_t)n);
+    free(chunk);
+    digest_end(&d, hex);
+    return n == 0;
 }

@@ -24,5 +24,7 @@ void digest_begin_git_blob(digest *d, uint64_t size);
 void digest_add(digest *d, const void *bytes, size_t n_bytes);
 /* Lower-case hexadecimal, NUL-terminated; the digest is used up. */
 void digest_end(digest *d, char hex[DIGEST_HEX_CHARS]);
+/* SHA-256 of what is left to read of an open file. False when it cannot be read. */
+bool digest_file_sha256(int fd, char hex[DIGEST_HEX_CHARS]);
 
 #endif

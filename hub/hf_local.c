@@ -67,14 +67,7 @@ static hub_status take_lock(hf_local *l, const char *name, const hub_host *host,
 
 static bool has_hash(int fd, const char *etag) {
     char found[DIGEST_HEX_CHARS];
-    digest d;
-    ssize_t n;
-    char *chunk = hub_memory(NULL, 1024, 1024);
-    digest_begin_sha256(&d);
-    while ((n = read(fd, chunk, 1024 * 1024)) > 0) digest_add(&d, chunk, (size_t)n);
-    free(chunk);
-    digest_end(&d, found);
-    return n == 0 && strcmp(found, etag) == 0;
+    return digest_file_sha256(fd, found) && strcmp(found, etag) == 0;
 }
 
 /* Is the file that is there this version? The notes say so while the file is no younger than

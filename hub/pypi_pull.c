@@ -165,14 +165,8 @@ static char *wheel_name(const wheel_file *file) {
 
 static hub_status check_hash(int fd, const wheel_file *file, hub_error *err) {
     char found[DIGEST_HEX_CHARS];
-    digest d;
-    ssize_t n;
-    char *chunk = hub_memory(NULL, 1024, 1024);
-    digest_begin_sha256(&d);
-    while ((n = read(fd, chunk, 1024 * 1024)) > 0) digest_add(&d, chunk, (size_t)n);
-    free(chunk);
-    digest_end(&d, found);
-    if (n == 0 && (!file->sha256[0] || strcmp(found, file->sha256) == 0)) return HUB_OK;
+    const bool is_read = digest_file_sha256(fd, found);
+    if (is_read && (!file->sha256[0] || strcmp(found, file->sha256) == 0)) return HUB_OK;
     return hub_fail(err, HUB_FAILED, "%s is not what was announced: sha256 %s expected, %s found",
                     file->name, file->sha256, found);
 }

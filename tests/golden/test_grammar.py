@@ -10,44 +10,22 @@ seconds, 256 MB), and grammars that are hard to match (a second each).
 import itertools
 import json
 import os
-import pathlib
 import random
 import resource
 import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-DATA = pathlib.Path(os.environ.get("PUNA_SHARED", ROOT.parent / "shared")) / "data" / "grammar"
+import grammar_data
+
 PUNA = os.environ.get("PUNA_BIN")
 SANITIZED = os.environ.get("PUNA_SANITIZED") == "1"  # reserves more address space than any limit allows
 
 pytestmark = pytest.mark.skipif(not PUNA, reason="PUNA_BIN does not name the puna program")
 
 
-def cases(name):
-    path = DATA / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else []
-
-
 def test_data_is_there():
-    """Elsewhere absent data means skipping; in CI it is an error."""
-    if cases("gbnf"):
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"no cases in {DATA}")
-    pytest.skip(f"no cases in {DATA}")
-
-
-def text_of(entry):
-    """The grammar of an entry that may be given in parts or by name (expand.py beside the data)."""
-    sys.path.insert(0, str(DATA))
-    try:
-        import expand
-    finally:
-        sys.path.remove(str(DATA))
-    return expand.text(entry)
+    grammar_data.require("gbnf")
 
 
 def limit_memory(mb):
@@ -99,7 +77,7 @@ def grammar(tmp_path):
 # ---- the shared cases
 
 
-@pytest.mark.parametrize("case", cases("gbnf"), ids=lambda c: c["name"])
+@pytest.mark.parametrize("case", grammar_data.cases("gbnf"), ids=lambda c: c["name"])
 def test_texts(grammar, case):
     g = grammar(case["grammar"])
     texts = case["accept"] + case["reject"]
@@ -113,23 +91,23 @@ def test_texts(grammar, case):
             assert (done.returncode, done.out.split()[0]) == (0 if w == "accepted" else 1, w)
 
 
-@pytest.mark.parametrize("case", cases("gbnf_bad"), ids=lambda c: c["name"])
+@pytest.mark.parametrize("case", grammar_data.cases("gbnf_bad"), ids=lambda c: c["name"])
 def test_bad_grammars(grammar, case):
-    done = grammar(text_of(case)).run(stdin=b"a")
+    done = grammar(grammar_data.text_of(case)).run(stdin=b"a")
     assert done.returncode in ([2] if case["want"] == "error" else [0, 1, 2])
     if done.returncode == 2:
         assert done.out == "" and len(done.err.splitlines()) == 1 and done.err.startswith("puna: grammar")
     assert done.seconds < 5
 
 
-@pytest.mark.parametrize("case", cases("gbnf_abuse"), ids=lambda c: c["name"])
+@pytest.mark.parametrize("case", grammar_data.cases("gbnf_abuse"), ids=lambda c: c["name"])
 def test_abusive_grammars(grammar, case):
-    done = grammar(text_of(case)).run(stdin=b"a")
+    done = grammar(grammar_data.text_of(case)).run(stdin=b"a")
     assert done.returncode in (0, 1, 2), done.err
     assert done.seconds < 5
 
 
-@pytest.mark.parametrize("case", cases("gbnf_hard"), ids=lambda c: c["name"])
+@pytest.mark.parametrize("case", grammar_data.cases("gbnf_hard"), ids=lambda c: c["name"])
 def test_hard_grammars(grammar, case):
     g = grammar(case["grammar"])
     assert g.match([case["prefix"]]) in (["refused at the end: more must follow"], ["accepted"])

@@ -10,49 +10,26 @@ Cases come from $PUNA_SHARED/data/grammar: documents to derive and not to derive
 import decimal
 import json
 import os
-import pathlib
 import random
 import resource
 import subprocess
-import sys
 
 import pytest
 
 import gbnf_sampler
+import grammar_data
 import random_schema
 
 jsonschema = pytest.importorskip("jsonschema")
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-DATA = pathlib.Path(os.environ.get("PUNA_SHARED", ROOT.parent / "shared")) / "data" / "grammar"
 PUNA = os.environ.get("PUNA_BIN")
 SANITIZED = os.environ.get("PUNA_SANITIZED") == "1"  # reserves more address space than any limit allows
 
 pytestmark = pytest.mark.skipif(not PUNA, reason="PUNA_BIN does not name the puna program")
 
 
-def cases(name):
-    path = DATA / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else []
-
-
 def test_data_is_there():
-    """Elsewhere absent data means skipping; in CI it is an error."""
-    if cases("schema"):
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"no cases in {DATA}")
-    pytest.skip(f"no cases in {DATA}")
-
-
-def text_of(entry):
-    """The schema of an entry that may be given in parts or by name (expand.py beside the data)."""
-    sys.path.insert(0, str(DATA))
-    try:
-        import expand
-    finally:
-        sys.path.remove(str(DATA))
-    return expand.text(entry)
+    grammar_data.require("schema")
 
 
 def limit_memory():
@@ -97,7 +74,7 @@ def schema(tmp_path):
 # ---- the shared cases
 
 
-@pytest.mark.parametrize("case", cases("schema"), ids=lambda c: c["name"])
+@pytest.mark.parametrize("case", grammar_data.cases("schema"), ids=lambda c: c["name"])
 def test_documents(schema, case):
     texts = case["accept"] + case["reject"]
     want = [True] * len(case["accept"]) + [False] * len(case["reject"])
@@ -106,9 +83,9 @@ def test_documents(schema, case):
     assert not [(text, w) for text, w, g in zip(texts, want, got) if g != w]
 
 
-@pytest.mark.parametrize("case", cases("schema_bad"), ids=lambda c: c["name"])
+@pytest.mark.parametrize("case", grammar_data.cases("schema_bad"), ids=lambda c: c["name"])
 def test_bad_schemas(schema, case):
-    done = schema(text_of(case)).run(stdin=b"{}")
+    done = schema(grammar_data.text_of(case)).run(stdin=b"{}")
     assert done.returncode in ([2] if case["want"] == "error" else [0, 1, 2]), done.err
     if done.returncode == 2:
         assert done.out == "" and len(done.err.splitlines()) == 1 and done.err.startswith("puna: schema")

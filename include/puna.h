@@ -1,11 +1,13 @@
 /*
  * puna.h: the public interface of libpuna, the only header a program needs.
  *
- * Three objects do the work:
+ * Four objects do the work:
  *   puna_model    a loaded GGUF file. Immutable once open, reference-counted; any thread.
  *   puna_engine   a model put to work: KV cache, workspace, threads, sequences. One thread at a
  *                 time.
  *   puna_seq      one timeline of tokens inside an engine, with its sampler. Belongs to its engine.
+ *   puna_scheduler
+ *                 many requests of many callers on one engine of its own; any thread.
  * and two say what goes in and what may come out; both are immutable, for any thread:
  *   puna_chat     how a model wants a conversation to be written: messages become a puna_prompt.
  *   puna_grammar  the texts a sequence may sample.
@@ -61,7 +63,8 @@ typedef enum puna_status {
     PUNA_E_LIMIT = 6,
     PUNA_E_CANCELLED = 7,
     PUNA_E_STATE = 8,
-    PUNA_E_NUMERIC = 9
+    PUNA_E_NUMERIC = 9,
+    PUNA_E_TIMEOUT = 10
 } puna_status;
 
 #define PUNA_ERROR_BYTES 256
@@ -475,6 +478,13 @@ typedef struct puna_engine_options {
     void *progress_user;
     /* rows a sequence may have guessed ahead in one step (puna_seq_options.draft), 0 to 64 */
     int32_t max_draft;
+    /* positions that the KV cache holds for all sequences together, at least n_ctx; 0 (default): n_seq
+     * times n_ctx, so that every sequence can be full. With less, a step that finds no free page fails
+     * with PUNA_E_LIMIT; a puna_scheduler never comes to that. */
+    int64_t n_kv;
+    /* Default false. Pages that a sequence gives up are kept as long as nobody needs their room, and
+     * a feed of any sequence reuses the longest beginning that was ever computed and is still kept. */
+    bool prefix_cache;
 } puna_engine_options;
 PUNA_API void puna_engine_options_init(puna_engine_options *options);
 
@@ -681,6 +691,138 @@ PUNA_API void puna_seq_get_stats(const puna_seq *seq, puna_seq_stats *stats);
  * Returns how many were written, at most n (0..PUNA_MAX_LOGPROBS). */
 PUNA_API int32_t puna_logprobs(const float *logits, int32_t n_vocab, int32_t token, float *of_token,
                                puna_token_logprob *top, int32_t n);
+
+/* ---- scheduler: many requests at once -------------------------------------------------------- */
+
+/* A queue in front of an engine of its own. Requests join and leave between steps; those that wait
+ * for one token come first in a step, prompts are computed in chunks beside them. What was computed
+ * for one request is reused for every other that begins with the same tokens. Clients take turns;
+ * nothing ever runs out of memory midway: a request that does not fit now waits, and one whose pages
+ * are needed by an older one gives them up and is computed again later. None of this changes a
+ * result: an answer is the same as if its request were alone.
+ *
+ * One thread calls puna_scheduler_step in a loop; every other function may be called from any thread
+ * at any time, also from within a callback. */
+typedef struct puna_scheduler puna_scheduler;
+
+typedef struct puna_scheduler_options {
+    size_t size;
+    /* n_seq: requests computed at once; n_ctx: positions of each; n_kv: of all. prefix_cache is on by
+     * puna_scheduler_options_init; progress is not used. */
+    puna_engine_options engine;
+    int32_t max_waiting; /* requests beside those; more are refused. Default 64 */
+    /* Aim for the duration of a step in which somebody waits for a token, in seconds: prompts are cut
+     * into chunks for it. Default 0.1; 0: chunks of n_batch. */
+    double step_s;
+} puna_scheduler_options;
+PUNA_API void puna_scheduler_options_init(puna_scheduler_options *options);
+
+typedef enum puna_request_event_kind {
+    PUNA_REQUEST_PREFILL = 1,  /* a chunk of the prompt was computed */
+    PUNA_REQUEST_TOKEN = 2,    /* one token was sampled */
+    PUNA_REQUEST_FINISHED = 3, /* the last event of a request that was completed */
+    PUNA_REQUEST_FAILED = 4    /* the last event of one that was not: error says why */
+} puna_request_event_kind;
+
+typedef struct puna_request_event {
+    puna_request_event_kind kind;
+    uint64_t request;
+    /* TOKEN, FINISHED: what the engine says; its seq may be asked with the puna_seq functions that take
+     * a const puna_seq, during the call. NULL otherwise. */
+    const puna_event *event;
+    /* FAILED: PUNA_E_CANCELLED by puna_scheduler_cancel, PUNA_E_TIMEOUT at the deadline, or what went
+     * wrong. NULL otherwise. */
+    const puna_error *error;
+    int32_t n_prompt;   /* tokens of the prompt, */
+    int32_t n_reused;   /* of those found computed when it began, */
+    int32_t n_computed; /* and computed by now, with the reused ones */
+    int32_t n_sampled;
+    double waiting_s; /* from submission to the first step */
+    double prefill_s; /* from there to the first token */
+    double decode_s;  /* from there to now */
+} puna_request_event;
+
+/* Called on the stepping thread, in order, while no lock is held. All that the event points to is
+ * valid during the call. Exactly one FINISHED or FAILED comes for every accepted request. */
+typedef void (*puna_request_fn)(void *user, const puna_request_event *event);
+
+typedef struct puna_request_options {
+    size_t size;
+    const int32_t *tokens; /* the prompt [n_tokens], copied */
+    int32_t n_tokens;
+    /* Sampler, max_tokens, stops, pooling and callbacks of the sequence; lists are copied, callbacks run
+     * on the stepping thread. user is not used. */
+    puna_seq_options seq;
+    int32_t priority; /* larger ones begin first; default 0 */
+    uint64_t client;  /* whose it is: among waiting requests of equal priority clients take turns */
+    double deadline_s; /* seconds from now after which it fails; 0 (default): none */
+    puna_request_fn on_event;
+    void *user;
+} puna_request_options;
+PUNA_API void puna_request_options_init(puna_request_options *options);
+
+/* Opens an engine with these options and a queue before it; takes a reference to the model. Where n_kv
+ * is 0, it is n_seq times n_ctx, cut to what memory allows. */
+PUNA_API puna_status puna_scheduler_open(puna_model *model, const puna_scheduler_options *options,
+                                         puna_scheduler **scheduler, puna_error *err);
+/* Ends every request that is left with a FAILED event (PUNA_E_CANCELLED). No step may be under way. */
+PUNA_API void puna_scheduler_free(puna_scheduler *scheduler);
+PUNA_API void puna_scheduler_get_plan(const puna_scheduler *scheduler, puna_memory_plan *plan);
+
+/* Checks a request and puts it into the queue; *request gets its number, never 0. PUNA_E_ARG and
+ * PUNA_E_LIMIT (the prompt does not fit the context) refuse it for good; PUNA_E_STATE: max_waiting
+ * requests wait already, try again later. */
+PUNA_API puna_status puna_scheduler_submit(puna_scheduler *scheduler,
+                                           const puna_request_options *options, uint64_t *request,
+                                           puna_error *err);
+/* Ends a request before the next step: its FAILED event comes then. A request that has ended already
+ * is none of the scheduler's, and nothing happens. */
+PUNA_API void puna_scheduler_cancel(puna_scheduler *scheduler, uint64_t request);
+/* One step for all requests. When there is nothing to do it waits for a request, wait_s seconds at
+ * most. *is_busy: something is left to do. */
+PUNA_API puna_status puna_scheduler_step(puna_scheduler *scheduler, double wait_s, bool *is_busy,
+                                         puna_error *err);
+/* Ends the wait of the step under way. Callable from a signal handler. */
+PUNA_API void puna_scheduler_wake(puna_scheduler *scheduler);
+
+typedef enum puna_request_state {
+    PUNA_REQUEST_WAITING = 0,
+    PUNA_REQUEST_PROMPT = 1, /* its prompt is being computed */
+    PUNA_REQUEST_ANSWER = 2  /* it is sampling */
+} puna_request_state;
+
+typedef struct puna_request_info {
+    size_t size;
+    uint64_t request;
+    uint64_t client;
+    puna_request_state state;
+    int32_t slot; /* 0 to n_seq - 1 while it is computed, else -1 */
+    int32_t priority;
+    int32_t n_prompt, n_reused, n_computed, n_sampled;
+    double age_s; /* since submission */
+} puna_request_info;
+/* Writes at most max rows, those in slots first, then in the order in which they would begin, and
+ * returns how many there are. Each infos[i].size must be set. */
+PUNA_API int32_t puna_scheduler_requests(puna_scheduler *scheduler, puna_request_info *infos,
+                                         int32_t max);
+
+/* Counters since opening, and what is so now. */
+typedef struct puna_scheduler_stats {
+    size_t size;
+    int32_t n_waiting, n_running, n_slots;
+    int64_t n_kv;        /* positions of the KV cache, */
+    int64_t n_kv_used;   /* in pages that running requests hold, */
+    int64_t n_kv_cached; /* and kept for later ones */
+    uint64_t n_steps;
+    uint64_t n_accepted, n_refused, n_finished, n_failed;
+    uint64_t n_prompt_tokens; /* fed, */
+    uint64_t n_reused_tokens; /* of those reused */
+    uint64_t n_sampled_tokens;
+    uint64_t n_evicted_pages; /* that made room */
+    uint64_t n_preempted;     /* times that a request gave up its pages to an older one */
+    double busy_s;            /* wall seconds inside steps */
+} puna_scheduler_stats;
+PUNA_API void puna_scheduler_get_stats(puna_scheduler *scheduler, puna_scheduler_stats *stats);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,28 @@
+/* service.h: what the handlers of all routes share: one model at work. */
+#ifndef PUNA_SERVER_SERVICE_H
+#define PUNA_SERVER_SERVICE_H
+
+#include "http.h"
+#include "puna.h"
+#include "workers.h"
+
+typedef struct pn_service {
+    puna_model *model;
+    puna_model_info info;
+    puna_chat *chat; /* NULL where the model has no way to chat: chat_error says why */
+    puna_error chat_error;
+    puna_scheduler *scheduler;
+    puna_memory_plan plan;
+    pn_workers *workers;
+    const char
+        *model_name; /* what /v1/models says: the alias, or the file's name without folders */
+    const char *model_path;
+    int64_t created;              /* seconds since 1970 */
+    puna_sampler_params defaults; /* of requests that say nothing */
+    bool slots;                   /* /slots answers */
+} pn_service;
+
+/* A row of routes.def: runs on a worker. */
+typedef void pn_handler(pn_service *service, pn_exchange *x);
+
+#endif

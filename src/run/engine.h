@@ -85,8 +85,23 @@ struct puna_engine {
 /* The memory plan for the options; *config gets what the device would be opened with. */
 puna_status pn_engine_memory(const puna_model *model, const puna_engine_options *options,
                              puna_memory_plan *plan, pn_device_config *config, puna_error *err);
+/* Sets n_ctx and n_kv where they are 0 for a pool that is shared: as much as n_seq sequences of n_ctx
+ * positions could need, cut to what memory allows. */
+puna_status pn_engine_fit_pool(const puna_model *model, puna_engine_options *options,
+                               puna_error *err);
 /* Bytes of one open sequence with default options, beside its lists and logits. */
 size_t pn_seq_bytes(const puna_model *model, int32_t max_draft);
+
+/* What is needed of an engine never changes: any thread. */
+puna_status pn_seq_setup_open(const puna_engine *engine, const puna_seq_options *options,
+                              pn_seq_setup *setup, puna_error *err);
+void pn_seq_setup_close(pn_seq_setup *setup);
+/* Opens a sequence with a setup, which is then the sequence's own, and zeroed here. */
+puna_status pn_seq_open_with(puna_engine *engine, pn_seq_setup *setup, puna_seq **seq,
+                             puna_error *err);
+/* That a sequence may be fed with them. Any thread. */
+puna_status pn_tokens_check(const puna_engine *engine, const int32_t *tokens, int32_t n,
+                            puna_error *err);
 
 /* True when it computes hidden states in place of a completion. */
 static inline bool pn_seq_embeds(const puna_seq *seq) {

@@ -29,18 +29,31 @@ static puna_status check_options(const puna_engine_options *o, puna_error *err) 
     PN_TRY(check_range("n_batch", o->n_batch, 1, MAX_BATCH, err));
     PN_TRY(check_range("n_threads", o->n_threads, 0, MAX_THREADS, err));
     PN_TRY(check_range("max_draft", o->max_draft, 0, PN_MAX_DRAFT, err));
+    if (o->n_kv != 0)
+        PN_TRY(check_range("n_kv", o->n_kv, o->n_ctx > 0 ? o->n_ctx : 1,
+                           (int64_t)MAX_SEQS * MAX_CTX, err));
     return check_range("kv_type", (int64_t)o->kv_type, PUNA_KV_F16, PUNA_KV_Q8_0, err);
+}
+
+static int64_t pages_of(int64_t n_positions) {
+    return (n_positions + PN_PAGE_POSITIONS - 1) / PN_PAGE_POSITIONS;
+}
+
+/* Pages of the pool; what no machine could hold is cut to what can be counted. */
+static int32_t pool_pages(const puna_engine_options *o, int32_t n_ctx) {
+    const int64_t n = o->n_kv ? pages_of(o->n_kv) : pages_of(n_ctx) * o->n_seq;
+    return n < INT32_MAX ? (int32_t)n : INT32_MAX - 1;
 }
 
 /* Fills the plan and the device's configuration for a context of n_ctx positions. */
 static void measure(const puna_model *model, const puna_engine_options *o, int32_t n_ctx,
                     puna_memory_plan *plan, pn_device_config *config) {
-    const int32_t pages_per_seq = (n_ctx + PN_PAGE_POSITIONS - 1) / PN_PAGE_POSITIONS;
+    const int32_t pages_per_seq = (int32_t)pages_of(n_ctx);
     const int32_t n_batch = o->n_batch < n_ctx || o->n_seq > 1 ? o->n_batch : n_ctx;
     *config = (pn_device_config){
         .n_batch = n_batch,
         .n_logits = n_batch < 32 ? n_batch : 32,
-        .n_pages = pages_per_seq * o->n_seq,
+        .n_pages = pool_pages(o, n_ctx),
         .n_ctx = n_ctx,
         .n_threads = o->n_threads,
         .kv_type = (pn_kv_type)o->kv_type,
@@ -58,7 +71,7 @@ static void measure(const puna_model *model, const puna_engine_options *o, int32
     plan->scratch_bytes = m.scratch_bytes;
     const uint64_t seq_bytes =
         (uint64_t)n_ctx * 4 + (uint64_t)pages_per_seq * 4 + pn_seq_bytes(model, o->max_draft);
-    plan->other_bytes = n_seq * seq_bytes + (uint64_t)config->n_pages * 8 +
+    plan->other_bytes = n_seq * seq_bytes + (uint64_t)config->n_pages * PN_BYTES_OF_PAGE +
                         (uint64_t)n_batch * PN_ROW_BYTES + sizeof(puna_engine);
     plan->total_bytes = plan->kv_bytes + plan->activations_bytes + plan->logits_bytes +
                         plan->scratch_bytes + plan->other_bytes;
@@ -85,6 +98,13 @@ static int32_t largest_fitting(const puna_model *model, const puna_engine_option
     return low * PN_PAGE_POSITIONS;
 }
 
+/* What the model was trained for, as a context; no more than the pool holds. */
+static int32_t default_ctx(const puna_model *model, const puna_engine_options *o) {
+    const int32_t trained = model->plan.n_ctx_train;
+    const int32_t n = trained > 0 && trained <= MAX_CTX ? trained : 4096;
+    return o->n_kv > 0 && o->n_kv < n ? (int32_t)o->n_kv : n;
+}
+
 puna_status pn_engine_memory(const puna_model *model, const puna_engine_options *options,
                              puna_memory_plan *plan, pn_device_config *config, puna_error *err) {
     puna_engine_options o;
@@ -95,9 +115,7 @@ puna_status pn_engine_memory(const puna_model *model, const puna_engine_options 
         return pn_fail(err, PUNA_E_STATE, "%s: opened for its vocabulary or keys only",
                        pn_gguf_path(model->gguf));
     if (o.n_threads == 0) o.n_threads = pn_os_n_cpus();
-    const int32_t trained = model->plan.n_ctx_train > 0 && model->plan.n_ctx_train <= MAX_CTX
-                                ? model->plan.n_ctx_train
-                                : 4096;
+    const int32_t trained = default_ctx(model, &o);
     const uint64_t available = o.max_bytes ? o.max_bytes : pn_os_available_bytes();
     *plan = (puna_memory_plan){.size = sizeof *plan,
                                .n_ctx_train = model->plan.n_ctx_train,
@@ -124,5 +142,29 @@ puna_status puna_engine_plan(const puna_model *model, const puna_engine_options 
     pn_device_config config;
     PN_TRY(pn_engine_memory(model, options, &ours, &config, err));
     pn_options_fill(plan, &ours, sizeof ours);
+    return PUNA_OK;
+}
+
+puna_status pn_engine_fit_pool(const puna_model *model, puna_engine_options *options,
+                               puna_error *err) {
+    puna_memory_plan plan;
+    pn_device_config config;
+    puna_engine_options one = *options;
+    if (options->n_kv != 0) return PUNA_OK;
+    one.n_seq = 1;
+    if (options->n_ctx != 0) {
+        PN_TRY(pn_engine_memory(model, options, &plan, &config, err));
+        if (plan.fits) return PUNA_OK;
+    }
+    PN_TRY(pn_engine_memory(model, &one, &plan, &config, err));
+    options->n_ctx = plan.n_ctx;
+    options->n_kv = options->n_ctx;
+    PN_TRY(pn_engine_memory(model, options, &plan, &config, err));
+    if (!plan.fits) return PUNA_OK; /* for whoever opens it to say */
+    const uint64_t page = plan.kv_bytes_per_position * PN_PAGE_POSITIONS + PN_BYTES_OF_PAGE;
+    const uint64_t left = (plan.available_bytes - plan.total_bytes) / 8 * 7 / page;
+    const int64_t most = pages_of(options->n_ctx) * options->n_seq;
+    const int64_t n = config.n_pages + (left < INT32_MAX ? (int64_t)left : INT32_MAX);
+    options->n_kv = (n < most ? n : most) * PN_PAGE_POSITIONS;
     return PUNA_OK;
 }

@@ -14,6 +14,8 @@ typedef struct pn_pages {
     int32_t *free; /* [n_pages] stack of free page numbers */
 } pn_pages;
 
+#define PN_BYTES_OF_PAGE 8 /* beside the page itself */
+
 puna_status pn_pages_open(pn_pages *pages, int32_t n_pages, puna_error *err);
 void pn_pages_close(pn_pages *pages);
 /* A page with one reference, or -1 when none is free. */

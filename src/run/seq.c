@@ -13,7 +13,7 @@ void puna_seq_options_init(puna_seq_options *options) {
     puna_sampler_params_init(&options->sampler, PUNA_CHAIN_LLAMA_CPP);
 }
 
-static void close_setup(pn_seq_setup *setup) {
+void pn_seq_setup_close(pn_seq_setup *setup) {
     pn_sampler_free(setup->sampler);
     pn_seq_text_close(&setup->text);
     pn_pool_close(&setup->pool);
@@ -59,14 +59,14 @@ static puna_status fill_setup(const puna_engine *e, const puna_seq_options *o, p
     return take_top(e, o->sampler.n_logprobs, &setup->top, err);
 }
 
-static puna_status open_setup(const puna_engine *e, const puna_seq_options *options,
+puna_status pn_seq_setup_open(const puna_engine *e, const puna_seq_options *options,
                               pn_seq_setup *setup, puna_error *err) {
     *setup = (pn_seq_setup){0};
     puna_seq_options_init(&setup->options);
     pn_options_copy(&setup->options, sizeof setup->options, options);
     const puna_seq_options asked = setup->options;
     const puna_status status = fill_setup(e, &asked, setup, err);
-    if (status != PUNA_OK) close_setup(setup);
+    if (status != PUNA_OK) pn_seq_setup_close(setup);
     return status;
 }
 
@@ -82,7 +82,7 @@ static puna_status copy_setup(const puna_engine *e, const pn_seq_setup *from, pn
                               puna_error *err) {
     *setup = (pn_seq_setup){.options = from->options};
     const puna_status status = copy_parts(e, from, setup, err);
-    if (status != PUNA_OK) close_setup(setup);
+    if (status != PUNA_OK) pn_seq_setup_close(setup);
     return status;
 }
 
@@ -115,21 +115,29 @@ static void open_slot(puna_seq *slot, const pn_seq_setup *setup) {
                        .stats.size = sizeof slot->stats};
 }
 
+puna_status pn_seq_open_with(puna_engine *engine, pn_seq_setup *setup, puna_seq **seq,
+                             puna_error *err) {
+    puna_seq *slot = NULL;
+    PN_TRY(find_slot(engine, &slot, err));
+    open_slot(slot, setup);
+    *setup = (pn_seq_setup){0};
+    *seq = slot;
+    return PUNA_OK;
+}
+
 puna_status puna_seq_open(puna_engine *engine, const puna_seq_options *options, puna_seq **seq,
                           puna_error *err) {
     puna_seq *slot = NULL;
     pn_seq_setup setup;
     PN_TRY(find_slot(engine, &slot, err));
-    PN_TRY(open_setup(engine, options, &setup, err));
-    open_slot(slot, &setup);
-    *seq = slot;
-    return PUNA_OK;
+    PN_TRY(pn_seq_setup_open(engine, options, &setup, err));
+    return pn_seq_open_with(engine, &setup, seq, err);
 }
 
 void puna_seq_free(puna_seq *seq) {
     if (!seq || !seq->open) return;
     pn_seq_forget(seq, 0);
-    close_setup(&seq->setup);
+    pn_seq_setup_close(&seq->setup);
     seq->open = seq->active = false;
 }
 
@@ -158,8 +166,8 @@ puna_status puna_seq_fork(puna_seq *seq, void *user, puna_seq **fork, puna_error
 
 puna_status puna_seq_configure(puna_seq *seq, const puna_seq_options *options, puna_error *err) {
     pn_seq_setup setup;
-    PN_TRY(open_setup(seq->engine, options, &setup, err));
-    close_setup(&seq->setup);
+    PN_TRY(pn_seq_setup_open(seq->engine, options, &setup, err));
+    pn_seq_setup_close(&seq->setup);
     seq->setup = setup;
     puna_seq_stop(seq);
     return PUNA_OK;

@@ -33,9 +33,9 @@ puna_status pn_seq_reserve(puna_seq *seq, int32_t n_rows, puna_error *err) {
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
-static puna_status check_tokens(const puna_seq *seq, const int32_t *tokens, int32_t n,
-                                puna_error *err) {
-    const int32_t n_ctx = seq->engine->n_ctx, n_vocab = seq->engine->plan->n_vocab;
+puna_status pn_tokens_check(const puna_engine *engine, const int32_t *tokens, int32_t n,
+                            puna_error *err) {
+    const int32_t n_ctx = engine->n_ctx, n_vocab = engine->plan->n_vocab;
     if (n < 1) return pn_fail(err, PUNA_E_ARG, "a sequence must be fed at least one token");
     if (n > n_ctx)
         return pn_fail(err, PUNA_E_LIMIT,
@@ -57,7 +57,7 @@ static int32_t common(const puna_seq *seq, const int32_t *tokens, int32_t n) {
 }
 
 puna_status puna_seq_feed(puna_seq *seq, const int32_t *tokens, int32_t n_tokens, puna_error *err) {
-    PN_TRY(check_tokens(seq, tokens, n_tokens, err));
+    PN_TRY(pn_tokens_check(seq->engine, tokens, n_tokens, err));
     const bool embeds = pn_seq_embeds(seq);
     int32_t same = 0;
     if (!embeds) same = common(seq, tokens, n_tokens);

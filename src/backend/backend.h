@@ -39,13 +39,15 @@ typedef struct pn_backend {
     /* Computes a batch. PUNA_E_CANCELLED leaves the pages of the batch's positions undefined. */
     puna_status (*run)(pn_device *device, const pn_batch *batch, puna_error *err);
     /* Copies one page in all layers. */
-    void (*copy_page)(pn_device *device, int32_t from, int32_t to);
+    puna_status (*copy_page)(pn_device *device, int32_t from, int32_t to, puna_error *err);
     /* The first n_positions of a page as rows of kv_bytes_per_page / PN_PAGE_POSITIONS bytes, and
      * back. A row holds for each layer in turn: keys [n_head_kv][head_dim], values the same, in the
      * KV type (q8_0: int8), then for q8_0 the float32 scales [n_head_kv][groups of 32 dimensions]
      * of the keys and of the values. What is written is read back as it was, bit for bit. */
-    void (*read_page)(pn_device *device, int32_t page, int32_t n_positions, void *rows);
-    void (*write_page)(pn_device *device, int32_t page, int32_t n_positions, const void *rows);
+    puna_status (*read_page)(pn_device *device, int32_t page, int32_t n_positions, void *rows,
+                             puna_error *err);
+    puna_status (*write_page)(pn_device *device, int32_t page, int32_t n_positions,
+                              const void *rows, puna_error *err);
 } pn_backend;
 
 /* The CPU backend (src/cpu/device.c). */

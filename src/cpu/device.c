@@ -152,12 +152,14 @@ static puna_status cpu_run(pn_device *dev, const pn_batch *batch, puna_error *er
     return PUNA_OK;
 }
 
-static void cpu_copy_page(pn_device *dev, int32_t from, int32_t to) {
+static puna_status cpu_copy_page(pn_device *dev, int32_t from, int32_t to, puna_error *err) {
+    (void)err;
     for (int32_t i = 0; i < dev->plan->n_attns; i++) {
         unsigned char *pages = dev->kv + dev->kv_offsets[i];
         const size_t bytes = dev->kv_page_bytes[i];
         memcpy(pages + (size_t)to * bytes, pages + (size_t)from * bytes, bytes);
     }
+    return PUNA_OK;
 }
 
 const pn_backend pn_backend_cpu = {

@@ -83,8 +83,10 @@ static inline float *pn_cpu_rope_at(const pn_device *dev, int32_t rope, int32_t 
 }
 
 /* read_page and write_page of the backend. */
-void pn_cpu_read_page(pn_device *dev, int32_t page, int32_t n_positions, void *rows);
-void pn_cpu_write_page(pn_device *dev, int32_t page, int32_t n_positions, const void *rows);
+puna_status pn_cpu_read_page(pn_device *dev, int32_t page, int32_t n_positions, void *rows,
+                             puna_error *err);
+puna_status pn_cpu_write_page(pn_device *dev, int32_t page, int32_t n_positions, const void *rows,
+                              puna_error *err);
 
 /* Walks the whole plan; called on every thread of the team. */
 void pn_cpu_walk(void *device, int32_t thread, int32_t n_threads);

@@ -1,56 +1,17 @@
-/* rope.c: rotation tables of RoPE (Su et al. 2021, "RoFormer") with linear scaling, per-frequency
- * divisors, and YaRN (Peng et al. 2023): frequencies above beta_fast rotations in the original
- * context stay, those below beta_slow are interpolated, a linear ramp joins them, and the magnitude
- * grows with the logarithm of the factor.
- *
- * Angles are computed in double and rounded once, so far positions keep their precision. */
+/* rope.c: the rotation tables of a batch (src/plan/rotation.c has the angles). */
 #include "cpu/device.h"
-
-#include <math.h>
-
-static const double pi = 3.14159265358979323846;
-
-/* The dimension (as a real number) whose frequency makes n_turns turns within the original context.
- */
-static double turning_dimension(const pn_rope *r, double n_turns) {
-    return r->n_rot * log(r->n_ctx_orig / (n_turns * 2.0 * pi)) / (2.0 * log((double)r->base));
-}
-
-static void init_one(const pn_rope *r, double *freqs, float *magnitude) {
-    double low = 0, high = 0;
-    if (r->ext_factor != 0.0f) {
-        low = fmax(0.0, floor(turning_dimension(r, r->beta_fast)));
-        high = fmin(r->n_rot - 1.0, ceil(turning_dimension(r, r->beta_slow)));
-    }
-    for (int32_t i = 0; i < r->n_rot / 2; i++) {
-        double own = pow((double)r->base, -2.0 * i / r->n_rot);
-        if (r->divisors) own /= (double)r->divisors[i];
-        const double slow = own * (double)r->scale;
-        const double ramp = 1.0 - fmin(1.0, fmax(0.0, (i - low) / fmax(0.001, high - low)));
-        const double keep = r->ext_factor != 0.0f ? ramp * (double)r->ext_factor : 0.0;
-        freqs[i] = slow * (1.0 - keep) + own * keep;
-    }
-    double m = r->attn_factor;
-    if (r->ext_factor != 0.0f) m *= 1.0 + 0.1 * log(1.0 / (double)r->scale);
-    *magnitude = (float)m;
-}
+#include "plan/rotation.h"
 
 void pn_cpu_rope_init(pn_device *dev) {
     for (int32_t r = 0; r < dev->plan->n_ropes; r++)
-        init_one(&dev->plan->ropes[r], dev->rope_freqs + (size_t)r * (size_t)(dev->max_rot / 2),
-                 &dev->rope_magnitudes[r]);
+        pn_rotation_init(&dev->plan->ropes[r],
+                         dev->rope_freqs + (size_t)r * (size_t)(dev->max_rot / 2),
+                         &dev->rope_magnitudes[r]);
 }
 
 void pn_cpu_rope_row(pn_device *dev, int32_t row) {
-    const double position = dev->batch->positions[row];
-    for (int32_t r = 0; r < dev->plan->n_ropes; r++) {
-        const double *freqs = dev->rope_freqs + (size_t)r * (size_t)(dev->max_rot / 2);
-        float *cos_sin = pn_cpu_rope_at(dev, r, row);
-        const float m = dev->rope_magnitudes[r];
-        for (int32_t i = 0; i < dev->plan->ropes[r].n_rot / 2; i++) {
-            const double angle = position * freqs[i];
-            cos_sin[2 * i] = (float)cos(angle) * m;
-            cos_sin[2 * i + 1] = (float)sin(angle) * m;
-        }
-    }
+    for (int32_t r = 0; r < dev->plan->n_ropes; r++)
+        pn_rotation_row(
+            &dev->plan->ropes[r], dev->rope_freqs + (size_t)r * (size_t)(dev->max_rot / 2),
+            dev->rope_magnitudes[r], dev->batch->positions[row], pn_cpu_rope_at(dev, r, row));
 }

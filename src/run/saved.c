@@ -65,7 +65,8 @@ static int32_t positions_of_page(const header *h, int32_t page) {
 
 /* ---- save ------------------------------------------------------------------------------------ */
 
-static void write_all(const puna_seq *s, const header *h, unsigned char *out) {
+static puna_status write_all(const puna_seq *s, const header *h, unsigned char *out,
+                             puna_error *err) {
     const puna_engine *e = s->engine;
     const size_t tokens_bytes = (size_t)h->n_tokens * sizeof(int32_t);
     unsigned char *at = out + sizeof *h;
@@ -78,9 +79,10 @@ static void write_all(const puna_seq *s, const header *h, unsigned char *out) {
     }
     for (int32_t i = 0; i * PN_PAGE_POSITIONS < h->n_computed; i++) {
         const int32_t n = positions_of_page(h, i);
-        e->backend->read_page(e->device, s->pages[i], n, at);
+        PN_TRY(e->backend->read_page(e->device, s->pages[i], n, at, err));
         at += (size_t)n * (size_t)h->position_bytes;
     }
+    return PUNA_OK;
 }
 
 puna_status puna_seq_save(const puna_seq *seq, void *buf, size_t max_bytes, size_t *n_bytes,
@@ -92,7 +94,7 @@ puna_status puna_seq_save(const puna_seq *seq, void *buf, size_t max_bytes, size
         return pn_fail(err, PUNA_E_LIMIT, "the sequence takes %zu bytes: room for %zu", n,
                        buf ? max_bytes : 0);
     unsigned char *out = buf;
-    write_all(seq, &h, out);
+    PN_TRY(write_all(seq, &h, out, err));
     h.checksum = pn_checksum(out + CHECKED_FROM, n - CHECKED_FROM, 0);
     memcpy(out, &h, sizeof h);
     return PUNA_OK;
@@ -179,7 +181,7 @@ static puna_status read_all(puna_seq *s, const header *h, const unsigned char *i
     }
     for (int32_t i = 0; i * PN_PAGE_POSITIONS < h->n_computed; i++) {
         const int32_t n = positions_of_page(h, i);
-        e->backend->write_page(e->device, s->pages[i], n, at);
+        PN_TRY(e->backend->write_page(e->device, s->pages[i], n, at, err));
         at += (size_t)n * (size_t)h->position_bytes;
     }
     s->n_tokens = s->n_fed = h->n_tokens;

@@ -21,8 +21,9 @@ puna_status pn_seq_reserve(puna_seq *seq, int32_t n_rows, puna_error *err) {
         const int32_t page = pn_pages_take(&e->pages);
         if (page < 0) return pn_fail(err, PUNA_E_LIMIT, "no KV page is free");
         if (have) {
-            e->backend->copy_page(e->device, seq->pages[i], page);
-            pn_pages_drop(&e->pages, seq->pages[i]);
+            const puna_status status = e->backend->copy_page(e->device, seq->pages[i], page, err);
+            pn_pages_drop(&e->pages, status == PUNA_OK ? seq->pages[i] : page);
+            if (status != PUNA_OK) return status;
         } else {
             seq->n_pages = i + 1;
         }

@@ -1,4 +1,4 @@
-/* attention_kv.c: the size of a KV page and the storing of one position (layout in cpu/kv_layout.h).
+/* attention_kv.c: the size of a KV page and the storing of one position (layout in backend/kv_layout.h).
  */
 #include "cpu/isa/attention_kv.h"
 

@@ -1,9 +1,9 @@
-/* attention_kv.h: how the keys and values of a page (cpu/kv_layout.h) become float32. */
+/* attention_kv.h: how the keys and values of a page (backend/kv_layout.h) become float32. */
 #ifndef PN_CPU_ISA_ATTENTION_KV_H
 #define PN_CPU_ISA_ATTENTION_KV_H
 
 #include "cpu/isa/isa_fns.h"
-#include "cpu/kv_layout.h"
+#include "backend/kv_layout.h"
 #include "simd/simd.h"
 
 enum { BLOCK = 64 };

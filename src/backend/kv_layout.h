@@ -10,8 +10,8 @@
  *
  * Elements are float32, float16 or int8 (x = scale * q, scale = max |x| / 127). Slots that were
  * never written hold anything, NaN included: whoever reads a page must not let them count. */
-#ifndef PN_CPU_KV_LAYOUT_H
-#define PN_CPU_KV_LAYOUT_H
+#ifndef PN_BACKEND_KV_LAYOUT_H
+#define PN_BACKEND_KV_LAYOUT_H
 
 #include "backend/batch.h"
 #include "plan/operands.h"

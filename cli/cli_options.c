@@ -21,6 +21,7 @@ typedef enum value_kind {
     FLAG,
     UNFLAG, /* an accepted flag that turns another one off */
     TEXT,
+    TEXTS, /* may be repeated, commas between */
     WHOLE,
     REAL,
     SEED,
@@ -51,9 +52,9 @@ typedef struct row {
 #define SETTING        (1u << 31) /* no command: the row can be changed in a chat */
 #define ALL_COMMANDS   (~SETTING)
 #define GENERATING     (CMD_RUN | CMD_CHAT)
-#define SAMPLING       (CMD_RUN | CMD_CHAT | SETTING)
+#define SAMPLING       (CMD_RUN | CMD_CHAT | CMD_SERVE | SETTING)
 #define WITH_MODEL     (ALL_COMMANDS & ~(unsigned)(CMD_PULL | CMD_LS | CMD_RM | CMD_GRAMMAR))
-#define WITH_ENGINE    (CMD_RUN | CMD_CHAT | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_EMBED)
+#define WITH_ENGINE    (CMD_RUN | CMD_CHAT | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_EMBED | CMD_SERVE)
 #define WITH_PROMPT    (CMD_RUN | CMD_LOGITS | CMD_TOKENIZE | CMD_EMBED)
 #define WITH_JSON                                                                                  \
     (CMD_RUN | CMD_CHAT | CMD_SHOW | CMD_PLAN | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_TOKENIZE | \
@@ -104,8 +105,8 @@ static const row rows[] = {
      "go on with a conversation that /save wrote"},
     {NULL, "context-overflow", NULL, NULL, WHEN_FULL, CMD_CHAT, OPTION(overflow), 0, 0, "WHAT",
      "when the context is full: stop, drop the oldest turns, or ask (ask)"},
-    {NULL, "template", "chat-template-file", NULL, TEXT, CMD_CHAT, OPTION(template_path), 0, 0,
-     "FILE", "a Jinja template in place of the model's"},
+    {NULL, "template", "chat-template-file", NULL, TEXT, CMD_CHAT | CMD_SERVE,
+     OPTION(template_path), 0, 0, "FILE", "a Jinja template in place of the model's"},
     {NULL, "chat-template-kwargs", NULL, NULL, TEXT, CMD_CHAT, OPTION(template_vars), 0, 0, "JSON",
      "further variables of the template, such as '{\"enable_thinking\": false}'"},
     {NULL, "messages", NULL, NULL, TEXT, CMD_RENDER, OPTION(messages), 0, 0, "FILE",
@@ -116,8 +117,9 @@ static const row rows[] = {
      "read further variables of the template from FILE, a JSON object"},
     {NULL, "template", "chat-template-file", NULL, TEXT, CMD_RENDER, OPTION(template_path), 0, 0,
      "FILE", "a Jinja template in place of the model's; messages reach it as they are"},
-    {NULL, "chat-template", NULL, NULL, TEXT, CMD_RENDER | CMD_CHAT, OPTION(chat_template), 0, 0,
-     "NAME", "a known format in place of the model's template; an unknown NAME lists them"},
+    {NULL, "chat-template", NULL, NULL, TEXT, CMD_RENDER | CMD_CHAT | CMD_SERVE,
+     OPTION(chat_template), 0, 0, "NAME",
+     "a known format in place of the model's template; an unknown NAME lists them"},
     {NULL, "bos", NULL, NULL, TEXT, CMD_RENDER, OPTION(bos), 0, 0, "TEXT",
      "what the template's bos_token is (the model's)"},
     {NULL, "eos", NULL, NULL, TEXT, CMD_RENDER, OPTION(eos), 0, 0, "TEXT",
@@ -137,7 +139,8 @@ static const row rows[] = {
     {NULL, "jsonl", NULL, NULL, FLAG, CMD_GRAMMAR, OPTION(jsonl), 0, 0, NULL,
      "each line of standard input is a JSON string, or a list of strings and token ids"},
 
-    {"generation", "predict", "n-predict", "n", WHOLE, SAMPLING, OPTION(n_predict), -1, BIG, "N",
+    {"generation", "predict", "n-predict", "n", WHOLE, GENERATING | SETTING, OPTION(n_predict), -1,
+     BIG, "N",
      "tokens to generate at most; -1 goes on until the model ends or the context is full (-1)"},
     {NULL, "reverse-prompt", NULL, "r", STOP_TEXT, CMD_RUN, 0, 0, 0, "TEXT",
      "end before TEXT, in which \\n is a newline; may be repeated"},
@@ -197,15 +200,70 @@ static const row rows[] = {
      BIG, "N", "DRY: repeated tokens that cost nothing (2)"},
     {NULL, "dry-penalty-last-n", NULL, NULL, WHOLE, SAMPLING, OPTION(sampler.dry_penalty_last_n),
      -1, BIG, "N", "DRY: how many last tokens it looks at; -1 all of them (64)"},
-    {NULL, "dry-sequence-breaker", NULL, NULL, BREAKER, GENERATING, 0, 0, 0, "TEXT",
+    {NULL, "dry-sequence-breaker", NULL, NULL, BREAKER, GENERATING | CMD_SERVE, 0, 0, 0, "TEXT",
      "DRY: text that ends a sequence, in place of \\n : \" *; may be repeated; \"none\" for no "
      "breaker"},
     {NULL, "logit-bias", NULL, NULL, BIAS, GENERATING, 0, 0, 0, "ID+X",
      "add X to the logit of token ID: 15043+1, 15043-1.5, 15043-inf; may be repeated"},
-    {NULL, "chain", NULL, NULL, CHAIN, GENERATING, OPTION(sampler.chain), 0, 0, "NAME",
+    {NULL, "chain", NULL, NULL, CHAIN, GENERATING | CMD_SERVE, OPTION(sampler.chain), 0, 0, "NAME",
      "order of the samplers: llama.cpp or llama-cpp-python (llama.cpp)"},
 
-    {"engine", "ctx-size", NULL, "c", WHOLE, WITH_ENGINE | CMD_PLAN, OPTION(n_ctx), 0, BIG, "N",
+    {"server", "host", NULL, NULL, TEXT, CMD_SERVE, OPTION(host), 0, 0, "ADDRESS",
+     "where to listen; 0.0.0.0 is reached from other machines, and an API key is made (127.0.0.1)"},
+    {NULL, "port", NULL, NULL, WHOLE, CMD_SERVE, OPTION(port), 0, 65535, "N",
+     "port to listen at; 0 takes one that is free (8080)"},
+    {NULL, "port-file", NULL, NULL, TEXT, CMD_SERVE, OPTION(port_file), 0, 0, "FILE",
+     "write the port into FILE as soon as it is open; removed at the end"},
+    {NULL, "alias", NULL, "a", TEXT, CMD_SERVE, OPTION(alias), 0, 0, "NAME",
+     "the model's name in the API (the file's name)"},
+    {NULL, "api-key", NULL, NULL, TEXTS, CMD_SERVE, OPTION(api_keys), 0, 0, "KEY",
+     "answer only requests with this key; several with commas between; better PUNA_API_KEY or:"},
+    {NULL, "api-key-file", NULL, NULL, TEXT, CMD_SERVE, OPTION(api_key_path), 0, 0, "FILE",
+     "read the keys from FILE, one a line"},
+    {NULL, "cors", NULL, NULL, TEXTS, CMD_SERVE, OPTION(cors), 0, 0, "ORIGIN",
+     "pages of this origin, such as https://chat.example.org, may use the API; * for all"},
+    {NULL, "allowed-host", NULL, NULL, TEXTS, CMD_SERVE, OPTION(allowed_hosts), 0, 0, "NAME",
+     "a name that the server is reached by, beside localhost; .example.org for all below it"},
+    {NULL, "no-webui", NULL, NULL, FLAG, CMD_SERVE, OPTION(no_webui), 0, 0, NULL,
+     "do not serve the chat page"},
+    {NULL, "slots", NULL, NULL, UNFLAG, CMD_SERVE, OPTION(no_slots), 0, 0, NULL,
+     "answer /slots: what is being computed, no texts (the default)"},
+    {NULL, "no-slots", NULL, NULL, FLAG, CMD_SERVE, OPTION(no_slots), 0, 0, NULL,
+     "do not answer /slots"},
+    {NULL, "metrics", NULL, NULL, UNFLAG, CMD_SERVE, OPTION(no_metrics), 0, 0, NULL,
+     "answer /metrics, for Prometheus (the default)"},
+    {NULL, "no-metrics", NULL, NULL, FLAG, CMD_SERVE, OPTION(no_metrics), 0, 0, NULL,
+     "do not answer /metrics"},
+    {NULL, "max-waiting", NULL, NULL, WHOLE, CMD_SERVE, OPTION(max_waiting), 0, 100000, "N",
+     "requests that may wait for their turn; more are refused with status 429 (64)"},
+    {NULL, "max-connections", NULL, NULL, WHOLE, CMD_SERVE, OPTION(max_connections), 1, 100000, "N",
+     "connections at once (512)"},
+    {NULL, "max-body", NULL, NULL, WHOLE, CMD_SERVE, OPTION(max_body_mb), 1, 1024, "MIB",
+     "size of a request at most (16)"},
+    {NULL, "timeout-header", NULL, NULL, REAL, CMD_SERVE, OPTION(header_s), 0.1, 86400, "S",
+     "seconds for the header of a request (10)"},
+    {NULL, "timeout-body", NULL, NULL, REAL, CMD_SERVE, OPTION(body_s), 0.1, 86400, "S",
+     "seconds for its body, and one more for every 64 KiB (30)"},
+    {NULL, "timeout-write", NULL, NULL, REAL, CMD_SERVE, OPTION(write_s), 1, 86400, "S",
+     "seconds that a client may go without reading, or without a next request (30)"},
+    {NULL, "sse-ping-interval", "ping", NULL, REAL, CMD_SERVE, OPTION(ping_s), 0, 86400, "S",
+     "seconds of silence before a comment keeps a stream open; 0 is off (5)"},
+    {NULL, "grace", NULL, NULL, REAL, CMD_SERVE, OPTION(grace_s), 0, 86400, "S",
+     "seconds that requests get to end after SIGTERM or Ctrl-C; a second one ends at once (10)"},
+    {NULL, "log-prompts", NULL, NULL, FLAG, CMD_SERVE, OPTION(log_prompts), 0, 0, NULL,
+     "write the texts of requests to standard error"},
+
+    {"engine", "ctx-size", NULL, "c", WHOLE, CMD_SERVE, OPTION(n_ctx), 0, BIG, "N",
+     "context length of each request in tokens; 0 is what the model was trained for, cut to what "
+     "fits into half of the free memory (0)"},
+    {NULL, "parallel", NULL, "np", WHOLE, CMD_SERVE, OPTION(n_seq), 1, 1024, "N",
+     "requests computed at once; others wait (16)"},
+    {NULL, "kv-size", NULL, NULL, WHOLE, CMD_SERVE, OPTION(n_kv), 0, BIG, "N",
+     "tokens that the KV cache holds for all requests together; 0 is a full context for each, cut "
+     "to "
+     "what fits into half of the free memory (0)"},
+    {NULL, "ctx-size", NULL, "c", WHOLE, (WITH_ENGINE & ~(unsigned)CMD_SERVE) | CMD_PLAN,
+     OPTION(n_ctx), 0, BIG, "N",
      "context length in tokens; 0 is what the model was trained for, cut to what fits (0)"},
     {NULL, "batch-size", NULL, "b", WHOLE, WITH_ENGINE | CMD_PLAN, OPTION(n_batch), 1, 65536, "N",
      "tokens computed together at most (512)"},
@@ -370,6 +428,28 @@ static int add_stop(options *o, const char *value, const char *where) {
     return STATUS_DONE;
 }
 
+/* A list with commas between; the parts are copies. */
+static int add_texts(option_list *to, const char *value, const char *where) {
+    for (const char *at = value; *at;) {
+        size_t n = strcspn(at, ",");
+        if (n) {
+            char *copy = need_memory(NULL, n + 1, 1);
+            memcpy(copy, at, n);
+            copy[n] = 0;
+            to->items = need_memory(to->items, (size_t)to->n + 1, sizeof *to->items);
+            to->items[to->n++] = copy;
+        }
+        at += n + (at[n] == ',');
+    }
+    return to->n ? STATUS_DONE : print_usage_error("%s needs a value", where);
+}
+
+static void free_texts(option_list *list) {
+    for (int32_t i = 0; i < list->n; i++) free((void *)(uintptr_t)list->items[i]);
+    free(list->items);
+    *list = (option_list){0};
+}
+
 static int add_breaker(options *o, const char *value) {
     puna_sampler_params *sampler = &o->sampler;
     if (!o->breakers)
@@ -410,6 +490,7 @@ static int set_value(options *o, const row *r, const char *value, const char *wh
     case FLAG: *(bool *)to = true; return STATUS_DONE;
     case UNFLAG: *(bool *)to = false; return STATUS_DONE;
     case TEXT: *(const char **)to = value; return STATUS_DONE;
+    case TEXTS: return add_texts(to, value, where);
     case WHOLE: return set_whole(r, to, value, where);
     case REAL: return set_real(r, to, value, where);
     case SEED: return set_seed(to, value, where);
@@ -543,6 +624,19 @@ static int read_command_line(options *o, int argc, char **argv) {
     return STATUS_DONE;
 }
 
+static void set_serving_defaults(options *o) {
+    o->n_seq = 16;
+    o->host = "127.0.0.1";
+    o->port = 8080;
+    o->max_waiting = 64;
+    o->max_connections = 512;
+    o->max_body_mb = 16;
+    o->header_s = 10;
+    o->body_s = o->write_s = 30;
+    o->ping_s = 5;
+    o->grace_s = 10;
+}
+
 int options_parse(options *o, const command *cmd, int argc, char **argv) {
     memset(o, 0, sizeof *o);
     o->command = cmd;
@@ -554,6 +648,7 @@ int options_parse(options *o, const command *cmd, int argc, char **argv) {
     o->bench_gen = 128;
     o->repetitions = 5;
     o->n_chunks = -1;
+    if (cmd->bit == CMD_SERVE) set_serving_defaults(o);
     puna_sampler_params_init(&o->sampler, PUNA_CHAIN_LLAMA_CPP);
     int status = read_environment(o);
     const char *from_environment = o->model;
@@ -587,6 +682,9 @@ void options_free(options *o) {
         free((void *)(uintptr_t)o->breakers[i]);
     }
     for (int32_t i = 0; i < o->n_stops; i++) free(o->stops[i]);
+    free_texts(&o->api_keys);
+    free_texts(&o->cors);
+    free_texts(&o->allowed_hosts);
     free(o->stops);
     free(o->breakers);
     free(o->biases);

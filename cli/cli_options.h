@@ -19,6 +19,11 @@ typedef enum chat_overflow {
     OVERFLOW_DROP = 2
 } chat_overflow;
 
+typedef struct option_list {
+    const char **items;
+    int32_t n;
+} option_list;
+
 struct options {
     const command *command;
     /* input */
@@ -79,6 +84,28 @@ struct options {
     /* embeddings */
     puna_pooling pooling; /* OFF: what the model was made for */
     bool normalize;
+    /* serving */
+    const char *host;
+    int32_t port;
+    const char *port_file;
+    const char *alias;
+    option_list api_keys;
+    const char *api_key_path;
+    option_list cors;
+    option_list allowed_hosts;
+    bool no_webui;
+    bool no_slots;
+    bool no_metrics;
+    bool log_prompts;
+    int32_t n_kv;
+    int32_t max_waiting;
+    int32_t max_connections;
+    int32_t max_body_mb;
+    float header_s;
+    float body_s;
+    float write_s;
+    float ping_s;
+    float grace_s;
     /* what to print */
     const char *all_path;
     int32_t top;

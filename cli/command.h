@@ -30,6 +30,7 @@ enum command_bit {
     CMD_GRAMMAR = 1u << 10,
     CMD_CHAT = 1u << 11,
     CMD_EMBED = 1u << 12,
+    CMD_SERVE = 1u << 13,
     CMD_PULL = 1u << 20,
     CMD_LS = 1u << 21,
     CMD_RM = 1u << 22
@@ -60,5 +61,6 @@ int cmd_ls(const options *o);
 int cmd_rm(const options *o);
 int cmd_grammar(const options *o);
 int cmd_chat(const options *o);
+int cmd_serve(const options *o);
 
 #endif

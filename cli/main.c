@@ -24,6 +24,11 @@ static const command commands[] = {
      "stderr. Each turn computes only what is new. Ctrl-C stops an answer, a second one leaves\n"
      "(exit status 130).\n",
      cmd_chat},
+    {"serve", CMD_SERVE, "[-m FILE] [options]", "an HTTP server with OpenAI's API, and a chat page",
+     "Answers many clients at once at http://127.0.0.1:8080, as OpenAI's API does, and at / with a\n"
+     "page to chat. Only this machine reaches it, unless --host says otherwise. Ctrl-C or SIGTERM\n"
+     "ends it when the requests under way are answered (--grace).\n",
+     cmd_serve},
     {"tokenize", CMD_TOKENIZE, "[-m FILE] [TEXT ...] [options]", "turn text into tokens",
      "Reads the words given, or -p, -f, or standard input to its end. Works on\n"
      "vocabulary-only files too.\n",

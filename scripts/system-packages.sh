@@ -34,6 +34,7 @@ find_missing_build() {
     has_library jansson || missing libjansson-dev jansson-devel jansson
     has_library libcurl || welcome "libcurl4-openssl-dev ca-certificates" libcurl-devel curl
     has_library zlib || welcome zlib1g-dev zlib-devel zlib
+    has_library libmicrohttpd || welcome libmicrohttpd-dev libmicrohttpd-devel libmicrohttpd
     has_library libedit || welcome libedit-dev libedit-devel libedit
 }
 
@@ -44,6 +45,7 @@ find_missing_model() {
 
 find_missing_test() {
     has_library cmocka || missing libcmocka-dev libcmocka-devel cmocka
+    has_library libmicrohttpd || missing libmicrohttpd-dev libmicrohttpd-devel libmicrohttpd
     has_venv || missing python3-venv python3 python3
 }
 

@@ -39,6 +39,10 @@ uint64_t pn_exchange_client(const pn_exchange *x);
 /* A number of this request for logs and ids, unique in this process. */
 uint64_t pn_exchange_number(const pn_exchange *x);
 
+/* Whose form errors have: a column of routes.def. */
+typedef enum pn_dialect { PN_DIALECT_OPENAI = 0, PN_DIALECT_ANTHROPIC = 1 } pn_dialect;
+pn_dialect pn_exchange_dialect(const pn_exchange *x);
+
 /* ---- the response: from any thread, but one at a time -------------------------------------------- */
 
 /* A header of the response, before it begins; both are copied. */
@@ -53,10 +57,15 @@ void pn_exchange_stream(pn_exchange *x, const char *content_type);
 bool pn_exchange_write(pn_exchange *x, const char *bytes, size_t n_bytes);
 void pn_exchange_end(pn_exchange *x);
 
+/* What the line of this request in the access log says. */
+void pn_exchange_set_tokens(pn_exchange *x, int32_t n_prompt, int32_t n_sampled);
+
 typedef void (*pn_gone_fn)(void *user);
 /* fn is called once, on the HTTP thread, when the client leaves before the response is complete; at
- * once when it has left already. It must be quick. NULL: nothing is called any more, and none is under way
- * when this returns. */
+ * once when it has left already. It must be quick. NULL: nothing is called any more, and none is under
+ * way when this returns. A client that only says that it will send no more (shutdown, "nc -N") counts as
+ * one that leaves where a function is set, for nothing tells the two apart; where none is set, it gets
+ * its response. */
 void pn_exchange_on_gone(pn_exchange *x, pn_gone_fn fn, void *user);
 
 #endif

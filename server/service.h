@@ -3,6 +3,7 @@
 #define PUNA_SERVER_SERVICE_H
 
 #include "http.h"
+#include "metrics.h"
 #include "puna.h"
 #include "workers.h"
 
@@ -20,6 +21,10 @@ typedef struct pn_service {
     int64_t created;              /* seconds since 1970 */
     puna_sampler_params defaults; /* of requests that say nothing */
     bool slots;                   /* /slots answers */
+    bool show_metrics;            /* /metrics answers */
+    bool web_page;                /* "/" answers */
+    bool log_prompts;             /* off: no text of a request reaches a log */
+    pn_metrics *metrics;          /* every event that ends a request is to be told to it */
 } pn_service;
 
 /* A row of routes.def: runs on a worker. */

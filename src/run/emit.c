@@ -108,7 +108,9 @@ static void take_guess(puna_seq *s, int32_t row) {
     memcpy(s->logits, s->logits + (size_t)row * (size_t)n_vocab, (size_t)n_vocab * sizeof(float));
     s->n_computed++;
     s->has_logits = true;
-    if (o->on_logits) o->on_logits(o->on_logits_user, s->n_tokens - 1, s->logits, n_vocab);
+    if (o->on_logits && s->n_tokens > s->n_shown)
+        o->on_logits(o->on_logits_user, s->n_tokens - 1, s->logits, n_vocab);
+    if (s->n_shown < s->n_tokens) s->n_shown = s->n_tokens;
 }
 
 int32_t pn_seq_advance(puna_seq *s, puna_event *events) {

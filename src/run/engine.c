@@ -50,9 +50,17 @@ static puna_status take_lists(puna_engine *e, puna_error *err) {
     return PUNA_OK;
 }
 
+static puna_status open_prefixes(puna_engine *e, puna_error *err) {
+    const size_t n = (size_t)e->pages_per_seq;
+    e->found = pn_calloc(n, sizeof *e->found);
+    if (!e->found) return pn_fail_nomem(err, n * sizeof *e->found, "the prefix cache");
+    return pn_prefix_cache_open(&e->pages, &e->prefixes, err);
+}
+
 static puna_status open_parts(puna_engine *e, const pn_device_config *config, puna_error *err) {
     PN_TRY(take_lists(e, err));
     PN_TRY(pn_pages_open(&e->pages, config->n_pages, err));
+    if (e->options.prefix_cache) PN_TRY(open_prefixes(e, err));
     return e->backend->open(e->plan, config, &e->device, err);
 }
 
@@ -104,6 +112,8 @@ void puna_engine_free(puna_engine *e) {
     for (int32_t i = 0; e->seqs && i < e->n_seq; i++)
         if (e->seqs[i].open) puna_seq_free(&e->seqs[i]);
     if (e->device) e->backend->close(e->device);
+    pn_prefix_cache_close(e->prefixes);
+    pn_free(e->found);
     pn_pages_close(&e->pages);
     pn_free(e->seqs);
     pn_free(e->token_lists);

@@ -10,6 +10,7 @@
 #include "run/model.h"
 #include "run/pages.h"
 #include "run/pool.h"
+#include "run/prefix_cache.h"
 #include "run/sampler.h"
 #include "run/seq_text.h"
 
@@ -38,6 +39,9 @@ struct puna_seq {
     int32_t n_fed;  /* tokens of the last feed */
     int32_t *pages; /* [pages_per_seq] page numbers */
     int32_t n_pages;
+    int32_t n_cached;   /* leading pages that are full and in the prefix cache */
+    bool is_uncachable; /* what it has computed is not for others */
+    int32_t n_shown;    /* positions whose logits and hidden states have been handed out */
     float *logits; /* [1 + max_draft][n_vocab] when has_logits: of position n_tokens - 1, and of
                       the guesses after it */
     bool has_logits;
@@ -47,6 +51,7 @@ struct puna_seq {
     bool at_length; /* finished because n_left was 0, and nothing has changed since */
     puna_seq_stats stats;
     int32_t n_rows; /* of the step under way */
+    int32_t quota;  /* rows it may have in a step: a scheduler's say */
 };
 
 /* The lists of a batch, each [n_batch], in one block that begins with tokens. */
@@ -66,11 +71,13 @@ struct puna_engine {
     int32_t n_ctx, n_seq, n_batch;
     int32_t pages_per_seq;
     pn_pages pages;
-    puna_seq *seqs;       /* [n_seq] */
-    int32_t *token_lists; /* [n_seq][n_ctx] */
-    int32_t *page_lists;  /* [n_seq][pages_per_seq] */
-    float *logits;        /* [n_seq][1 + max_draft][n_vocab] */
-    float *edited;        /* [n_vocab] the copy for edit_logits */
+    pn_prefix_cache *prefixes; /* NULL: off */
+    int32_t *found;            /* [pages_per_seq] for looking something up there */
+    puna_seq *seqs;            /* [n_seq] */
+    int32_t *token_lists;      /* [n_seq][n_ctx] */
+    int32_t *page_lists;       /* [n_seq][pages_per_seq] */
+    float *logits;             /* [n_seq][1 + max_draft][n_vocab] */
+    float *edited;             /* [n_vocab] the copy for edit_logits */
     atomic_bool cancel;
 
     /* the batch under construction */
@@ -108,10 +115,18 @@ static inline bool pn_seq_embeds(const puna_seq *seq) {
     return seq->setup.options.on_hidden || seq->setup.pool.kind != PUNA_POOLING_OFF;
 }
 
-/* Forgets what is computed from position n on and gives its pages back. */
+/* Forgets what is computed from position n on and gives its pages up: to the prefix cache first. */
 void pn_seq_forget(puna_seq *seq, int32_t n);
+/* Lets others find the pages that have become full. */
+void pn_seq_publish(puna_seq *seq);
+/* Takes over what the prefix cache has of the tokens that wait to be computed; the last one always
+ * waits. Returns how many that are. */
+int32_t pn_seq_adopt(puna_seq *seq);
+/* True when seq would soon find in the prefix cache what it needs next, because other is about to
+ * compute it. */
+bool pn_seq_follows(const puna_seq *seq, const puna_seq *other);
 /* Makes the pages of positions [n_computed, n_computed + n_rows) exist and belong to this sequence
- * alone. */
+ * alone; evicts what the prefix cache has alone. PUNA_E_LIMIT: no page is free. */
 puna_status pn_seq_reserve(puna_seq *seq, int32_t n_rows, puna_error *err);
 
 /* Asks for at most max guesses, and writes them behind the timeline. Returns how many. */

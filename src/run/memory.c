@@ -73,6 +73,9 @@ static void measure(const puna_model *model, const puna_engine_options *o, int32
         (uint64_t)n_ctx * 4 + (uint64_t)pages_per_seq * 4 + pn_seq_bytes(model, o->max_draft);
     plan->other_bytes = n_seq * seq_bytes + (uint64_t)config->n_pages * PN_BYTES_OF_PAGE +
                         (uint64_t)n_batch * PN_ROW_BYTES + sizeof(puna_engine);
+    if (o->prefix_cache)
+        plan->other_bytes +=
+            pn_prefix_cache_bytes(config->n_pages) + (uint64_t)pages_per_seq * sizeof(int32_t);
     plan->total_bytes = plan->kv_bytes + plan->activations_bytes + plan->logits_bytes +
                         plan->scratch_bytes + plan->other_bytes;
 }
@@ -161,7 +164,8 @@ puna_status pn_engine_fit_pool(const puna_model *model, puna_engine_options *opt
     options->n_kv = options->n_ctx;
     PN_TRY(pn_engine_memory(model, options, &plan, &config, err));
     if (!plan.fits) return PUNA_OK; /* for whoever opens it to say */
-    const uint64_t page = plan.kv_bytes_per_position * PN_PAGE_POSITIONS + PN_BYTES_OF_PAGE;
+    const uint64_t page = plan.kv_bytes_per_position * PN_PAGE_POSITIONS + PN_BYTES_OF_PAGE +
+                          (options->prefix_cache ? pn_prefix_cache_bytes(1) : 0);
     const uint64_t left = (plan.available_bytes - plan.total_bytes) / 8 * 7 / page;
     const int64_t most = pages_of(options->n_ctx) * options->n_seq;
     const int64_t n = config.n_pages + (left < INT32_MAX ? (int64_t)left : INT32_MAX);

@@ -172,6 +172,7 @@ static puna_status read_all(puna_seq *s, const header *h, const unsigned char *i
     const size_t tokens_bytes = (size_t)h->n_tokens * sizeof(int32_t);
     const unsigned char *at = in + sizeof *h;
     puna_seq_truncate(s, 0);
+    s->is_uncachable = true; /* nobody else need believe what a file says */
     if (h->n_computed > 0) PN_TRY(pn_seq_reserve(s, h->n_computed, err));
     memcpy(s->tokens, at, tokens_bytes);
     at += tokens_bytes;

@@ -11,6 +11,17 @@
 
 #include <string.h>
 
+/* Counts the pages for the statistics. */
+static void count_pages(puna_scheduler *s) {
+    const pn_pages *pages = &s->engine->pages;
+    s->stats.n_slots = s->engine->n_seq;
+    s->stats.n_kv = (int64_t)pages->n_pages * PN_PAGE_POSITIONS;
+    s->stats.n_kv_cached = (int64_t)pages->n_idle * PN_PAGE_POSITIONS;
+    s->stats.n_kv_used = (int64_t)(pages->n_pages - pn_pages_available(pages)) * PN_PAGE_POSITIONS;
+    if (s->engine->prefixes)
+        s->stats.n_evicted_pages = pn_prefix_cache_n_evicted(s->engine->prefixes);
+}
+
 /* ---- open and free --------------------------------------------------------------------------- */
 
 void puna_scheduler_options_init(puna_scheduler_options *options) {
@@ -38,7 +49,9 @@ static puna_status open_parts(puna_model *model, const puna_scheduler_options *o
     s->max_requests = o->max_waiting > INT32_MAX - n_seq ? INT32_MAX : n_seq + o->max_waiting;
     s->events = pn_calloc((size_t)s->max_events, sizeof *s->events);
     s->running = pn_calloc((size_t)n_seq, sizeof(pn_request *));
-    if (!s->events || !s->running)
+    s->order = pn_calloc((size_t)n_seq, sizeof(pn_request *));
+    s->step_s = o->step_s;
+    if (!s->events || !s->running || !s->order)
         return pn_fail_nomem(err, (size_t)s->max_events * sizeof *s->events, "the scheduler");
     PN_TRY(pn_mutex_open(&s->lock, err));
     return pn_bell_open(&s->bell, err);
@@ -54,6 +67,7 @@ puna_status puna_scheduler_open(puna_model *model, const puna_scheduler_options 
     if (!s) return pn_fail_nomem(err, sizeof *s, "the scheduler");
     s->round = 1;
     const puna_status status = open_parts(model, &o, s, err);
+    if (status == PUNA_OK) count_pages(s);
     if (status != PUNA_OK) {
         puna_scheduler_free(s);
         return status;
@@ -75,6 +89,7 @@ static void retire(puna_scheduler *s, pn_request *r, bool finished) {
         s->running[r->seq->slot] = NULL;
         s->stats.n_running--;
         puna_seq_free(r->seq);
+        count_pages(s);
     }
     s->stats.n_finished += finished;
     s->stats.n_failed += !finished;
@@ -93,6 +108,8 @@ static bool is_over(const pn_request *r, double now, puna_error *error) {
     else if (r->deadline != 0 && now >= r->deadline)
         pn_fail(error, PUNA_E_TIMEOUT, "not done after the %.3g seconds it was given",
                 r->deadline - r->submitted);
+    else if (r->failure.code != PUNA_OK)
+        *error = r->failure;
     else
         return false;
     return true;
@@ -151,6 +168,7 @@ void puna_scheduler_free(puna_scheduler *s) {
     pn_bell_close(&s->bell);
     pn_mutex_close(s->lock);
     pn_free(s->running);
+    pn_free(s->order);
     pn_free(s->events);
     pn_free(s);
 }
@@ -234,14 +252,6 @@ void puna_scheduler_get_stats(puna_scheduler *scheduler, puna_scheduler_stats *s
 
 /* ---- the step -------------------------------------------------------------------------------- */
 
-/* Counts the pages for the statistics. */
-static void count_pages(puna_scheduler *s) {
-    const pn_pages *pages = &s->engine->pages;
-    s->stats.n_slots = s->engine->n_seq;
-    s->stats.n_kv = (int64_t)pages->n_pages * PN_PAGE_POSITIONS;
-    s->stats.n_kv_used = (int64_t)(pages->n_pages - pages->n_free) * PN_PAGE_POSITIONS;
-}
-
 /* Chunks of prompts that were computed. */
 static void report_prefill(puna_scheduler *s) {
     for (int32_t i = 0; i < s->engine->n_seq; i++) {
@@ -284,10 +294,13 @@ static puna_status compute(puna_scheduler *s, puna_error *err) {
     int32_t n = 0;
     puna_error error;
     const double start = pn_os_seconds();
+    pn_chunks_plan(s);
     const puna_status status = puna_engine_step(s->engine, s->events, s->max_events, &n, &error);
+    const double seconds = pn_os_seconds() - start;
+    pn_chunks_learn(s, seconds);
     pn_mutex_lock(s->lock);
     s->stats.n_steps++;
-    s->stats.busy_s += pn_os_seconds() - start;
+    s->stats.busy_s += seconds;
     count_pages(s);
     pn_mutex_unlock(s->lock);
     if (status != PUNA_OK) {

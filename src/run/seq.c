@@ -112,6 +112,7 @@ static void open_slot(puna_seq *slot, const pn_seq_setup *setup) {
                        .tokens = slot->tokens,
                        .pages = slot->pages,
                        .logits = slot->logits,
+                       .quota = INT32_MAX,
                        .stats.size = sizeof slot->stats};
 }
 
@@ -153,6 +154,8 @@ puna_status puna_seq_fork(puna_seq *seq, void *user, puna_seq **fork, puna_error
     s->n_computed = seq->n_computed;
     s->n_fed = seq->n_fed;
     s->n_pages = seq->n_pages;
+    s->n_cached = seq->n_cached;
+    s->is_uncachable = seq->is_uncachable;
     s->has_logits = seq->has_logits;
     memcpy(s->tokens, seq->tokens, (size_t)seq->n_tokens * sizeof *s->tokens);
     memcpy(s->pages, seq->pages, (size_t)seq->n_pages * sizeof *s->pages);

@@ -86,12 +86,13 @@ static puna_status choose_waiting(puna_engine *e, int32_t max_draft, int32_t *ne
     int32_t spare = spare_rows(e);
     for (int32_t i = 0; i < e->n_seq; i++) {
         puna_seq *s = in_turn(e, i);
-        if (!s->active || n_pending(s) != 1) continue;
+        if (!s->active || n_pending(s) != 1 || s->quota == 0) continue;
         if (e->batch.n_rows == e->n_batch) {
             keep_turn(next_turn, s);
             continue;
         }
-        const int32_t n_draft = pn_seq_guess(s, spare < max_draft ? spare : max_draft);
+        int32_t n_draft = pn_seq_guess(s, spare < max_draft ? spare : max_draft);
+        if (n_draft > 0 && pn_seq_reserve(s, 1 + n_draft, NULL) != PUNA_OK) n_draft = 0;
         spare -= n_draft;
         PN_TRY(add_rows(e, s, 1 + n_draft, n_draft, err));
     }
@@ -101,8 +102,14 @@ static puna_status choose_waiting(puna_engine *e, int32_t max_draft, int32_t *ne
 static puna_status choose_prompts(puna_engine *e, puna_error *err) {
     for (int32_t i = 0; i < e->n_seq; i++) {
         puna_seq *s = &e->seqs[i];
-        const int32_t room = e->n_batch - e->batch.n_rows;
+        int32_t room = e->n_batch - e->batch.n_rows;
+        if (room > s->quota) room = s->quota;
         if (!s->active || n_pending(s) <= 1 || s->n_rows > 0 || room == 0) continue;
+        const int32_t n_found = pn_seq_adopt(s);
+        if (n_found > 0 && s->n_computed <= s->n_fed) {
+            s->stats.n_reused += n_found;
+            e->n_prefill -= n_found;
+        }
         PN_TRY(add_rows(e, s, n_pending(s) < room ? n_pending(s) : room, 0, err));
     }
     return PUNA_OK;
@@ -128,7 +135,8 @@ static void take_hidden(void *user, int32_t row, const float *hidden) {
     const int32_t position = e->batch.positions[row];
     puna_seq *s = &e->seqs[e->batch.seqs[row]];
     const puna_seq_options *o = &s->setup.options;
-    if (o->on_hidden) o->on_hidden(o->on_hidden_user, position, hidden, e->plan->n_embd);
+    if (o->on_hidden && position >= s->n_shown)
+        o->on_hidden(o->on_hidden_user, position, hidden, e->plan->n_embd);
     pn_pool_take(&s->setup.pool, position, s->n_tokens, hidden);
 }
 
@@ -141,7 +149,7 @@ static void take_logits(void *user, int32_t row, const float *logits) {
     const int32_t guess = position - s->n_tokens; /* -1: the last token of the timeline */
     if (guess >= -1) memcpy(s->logits + (size_t)(guess + 1) * n_vocab, logits, n_vocab * 4);
     /* a guess is no position until it has been drawn: emit.c */
-    if (o->on_logits && guess < 0)
+    if (o->on_logits && guess < 0 && position >= s->n_shown)
         o->on_logits(o->on_logits_user, position, logits, e->plan->n_vocab);
 }
 
@@ -168,6 +176,9 @@ static puna_status compute(puna_engine *e, puna_error *err) {
         else
             s->stats.decode_s += seconds;
         s->n_computed += s->n_rows - s->n_draft;
+        if (s->n_shown < s->n_computed) s->n_shown = s->n_computed;
+        if (pn_seq_embeds(s)) s->is_uncachable = true;
+        pn_seq_publish(s);
         s->stats.n_drafted += s->n_draft;
         s->has_logits = n_pending(s) == 0 && wants_logits(s, s->n_tokens - 1);
     }

@@ -1,19 +1,21 @@
 /* turns.c: the order in which requests begin: by priority, then clients in turn, then by age.
  *
- * Turns are rounds: each request of a client belongs to a later round than the one before it, and
- * the first of a client that has none to the round that is under way. So a client with a hundred
- * requests and one with a single one wait equally long for their next. */
+ * Turns are rounds: a request belongs to the round after the one that is under way, and after that
+ * of the last request of its client and priority that has not ended. So a client with a hundred
+ * requests and one with a single one wait equally long for their next; and a round ends, since nobody
+ * joins it, so that newcomers never keep anybody waiting for ever. */
 #include "run/request.h"
 
-/* The round of the client's last request that has not ended; 0 without any. */
+static void see_round(uint64_t *last, const pn_request *r, const pn_request *request) {
+    if (r->client == request->client && r->priority == request->priority && r->round > *last)
+        *last = r->round;
+}
+
 static uint64_t last_round(const puna_scheduler *s, const pn_request *request) {
-    uint64_t last = 0;
-    for (const pn_request *r = s->waiting; r; r = r->next)
-        if (r->client == request->client && r->round > last) last = r->round;
-    for (int32_t i = 0; i < s->engine->n_seq; i++) {
-        const pn_request *r = s->running[i];
-        if (r && r->client == request->client && r->round > last) last = r->round;
-    }
+    uint64_t last = s->round;
+    for (const pn_request *r = s->waiting; r; r = r->next) see_round(&last, r, request);
+    for (int32_t i = 0; i < s->engine->n_seq; i++)
+        if (s->running[i]) see_round(&last, s->running[i], request);
     return last;
 }
 
@@ -24,8 +26,7 @@ static bool is_before(const pn_request *a, const pn_request *b) {
 }
 
 void pn_turns_add(puna_scheduler *s, pn_request *request) {
-    const uint64_t after = last_round(s, request) + 1;
-    request->round = after > s->round ? after : s->round;
+    request->round = last_round(s, request) + 1;
     pn_request **at = &s->waiting;
     while (*at && is_before(*at, request)) at = &(*at)->next;
     request->next = *at;

@@ -3,6 +3,10 @@
 #define _POSIX_C_SOURCE 200809L
 #include "tiny_engine.h"
 
+#include "unit/failing_allocator.h"
+#include "run/request.h"
+
+#include <pthread.h>
 #include <time.h>
 
 enum { MAX_LOG = 4096, N_REQUESTS = 12 };
@@ -180,6 +184,191 @@ static void test_answers_as_alone(void **state) {
             }
 }
 
+/* Pages of a pool that are neither free nor for the taking. */
+static void assert_all_returned(const puna_scheduler *s) {
+    const pn_pages *pages = &s->engine->pages;
+    assert_int_equal(pn_pages_available(pages), pages->n_pages);
+    for (int32_t i = 0; i < pages->n_pages; i++) assert_int_equal(pages->refs[i], pages->kept[i]);
+}
+
+/* Long answers in a pool for little more than one: some give up their pages, nobody notices. */
+static void test_preemption(void **state) {
+    (void)state;
+    enum { N = 5 };
+    int32_t prompt[320];
+    outcome wanted[N];
+    caller c[N];
+    for (int32_t i = 0; i < N; i++) {
+        puna_engine *e = open_engine(1, 512, 1, PUNA_KV_F16);
+        make_prompt(prompt, 40, 70u + (uint32_t)i);
+        wanted[i] = complete(e, open_seq(e, 250), prompt, 40);
+        puna_engine_free(e);
+    }
+    for (int32_t cache = 0; cache < 2; cache++) {
+        puna_scheduler_options o = options_of(N, 64, 1);
+        o.engine.n_kv = 448;
+        o.engine.prefix_cache = cache;
+        puna_scheduler *s = open_with(&o);
+        memset(c, 0, sizeof c);
+        for (int32_t i = 0; i < N; i++) {
+            make_prompt(prompt, 40, 70u + (uint32_t)i);
+            puna_request_options r = request_of(prompt, 40, 250, &c[i]);
+            r.priority = i == 3;
+            submit(s, &r);
+        }
+        run_all(s);
+        for (int32_t i = 0; i < N; i++) {
+            assert_false(c[i].failed);
+            assert_same(&c[i].seen, &wanted[i]);
+        }
+        puna_scheduler_stats stats = {.size = sizeof stats};
+        puna_scheduler_get_stats(s, &stats);
+        assert_true(stats.n_preempted > 0);
+        assert_int_equal(stats.n_kv, 448);
+        assert_int_equal(stats.n_kv_used, 0);
+        assert_true(cache ? stats.n_kv_cached > 0 : stats.n_kv_cached == 0);
+        assert_all_returned(s);
+        puna_scheduler_free(s);
+    }
+}
+
+/* A preempted request tells nothing twice, whatever it tells. */
+static int32_t n_logits_seen, n_hidden_seen;
+
+static void see_logits(void *user, int32_t position, const float *logits, int32_t n) {
+    (void)user, (void)logits, (void)n;
+    assert_int_equal(position, n_logits_seen++);
+}
+
+static void see_hidden(void *user, int32_t position, const float *hidden, int32_t n) {
+    (void)user, (void)hidden, (void)n;
+    assert_int_equal(position, n_hidden_seen++);
+}
+
+static void test_nothing_twice(void **state) {
+    (void)state;
+    int32_t prompt[320];
+    caller c[3];
+    memset(c, 0, sizeof c);
+    puna_scheduler_options o = options_of(3, 16, 1);
+    o.engine.n_kv = 320;
+    puna_scheduler *s = open_with(&o);
+    n_logits_seen = n_hidden_seen = 0;
+    make_prompt(prompt, 300, 5);
+    puna_request_options first = request_of(prompt, 10, 250, &c[0]);
+    first.priority = 1;
+    puna_request_options second = request_of(prompt, 100, 20, &c[1]);
+    second.seq.on_logits = see_logits;
+    puna_request_options third = request_of(prompt, 100, 0, &c[2]);
+    third.seq.on_hidden = see_hidden;
+    submit(s, &first);
+    submit(s, &second);
+    submit(s, &third);
+    run_all(s);
+    assert_int_equal(n_logits_seen, 119);
+    assert_int_equal(n_hidden_seen, 100);
+    assert_int_equal(c[0].seen.n_tokens, 250);
+    assert_int_equal(c[1].seen.n_tokens, 20);
+    puna_scheduler_free(s);
+}
+
+/* The same system prompt: computed once, whether it was there before or is under way. */
+static void test_shared_beginnings(void **state) {
+    (void)state;
+    enum { N = 6, SHARED = 200 };
+    int32_t prompt[320];
+    caller c[N + 1];
+    memset(c, 0, sizeof c);
+    const puna_scheduler_options o = options_of(8, 32, 1);
+    puna_scheduler *s = open_with(&o);
+    for (int32_t i = 0; i <= N; i++) {
+        make_prompt(prompt, 320, 5);
+        make_prompt(prompt + SHARED, 40, 200u + (uint32_t)i);
+        const puna_request_options r = request_of(prompt, SHARED + 40, 5, &c[i]);
+        if (i == N) run_all(s);
+        submit(s, &r);
+    }
+    run_all(s);
+    const int32_t whole_pages = SHARED / PN_PAGE_POSITIONS * PN_PAGE_POSITIONS;
+    for (int32_t i = 1; i < N; i++) assert_true(c[i].n_reused >= whole_pages);
+    assert_int_equal(c[0].n_reused, 0);
+    assert_int_equal(c[N].n_reused, SHARED);
+    puna_scheduler_stats stats = {.size = sizeof stats};
+    puna_scheduler_get_stats(s, &stats);
+    assert_int_equal(stats.n_prompt_tokens, (N + 1) * (SHARED + 40));
+    uint64_t n_reused = 0;
+    for (int32_t i = 0; i <= N; i++) n_reused += (uint64_t)c[i].n_reused;
+    assert_int_equal(stats.n_reused_tokens, n_reused);
+    assert_all_returned(s);
+    puna_scheduler_free(s);
+}
+
+/* A short prompt that comes while a long one is computed has its first token long before that one,
+ * though the long one goes on; and answers under way get a token in every step. */
+static void test_newcomer(void **state) {
+    (void)state;
+    int32_t prompt[320];
+    caller c[3];
+    memset(c, 0, sizeof c);
+    puna_scheduler_options o = options_of(3, 8, 1);
+    puna_scheduler *s = open_with(&o);
+    make_prompt(prompt, 320, 5);
+    puna_request_options r = request_of(prompt, 5, 300, &c[0]);
+    submit(s, &r);
+    step(s);
+    r = request_of(prompt + 5, 300, 3, &c[1]);
+    submit(s, &r);
+    step(s);
+    r = request_of(prompt + 10, 8, 3, &c[2]);
+    submit(s, &r);
+    for (int32_t i = 0; c[2].seen.n_tokens == 0; i++) {
+        const int32_t before = c[0].seen.n_tokens;
+        assert_true(i < 4);
+        step(s);
+        assert_int_equal(c[0].seen.n_tokens, before + 1);
+    }
+    assert_true(c[1].n_computed > 10 && c[1].seen.n_tokens == 0);
+    run_all(s);
+    puna_scheduler_free(s);
+}
+
+static void test_turns(void **state) {
+    (void)state;
+    enum { N = 9 };
+    /* client and priority of each, and the order in which they begin on one slot */
+    static const int32_t clients[N] = {1, 1, 1, 1, 2, 2, 3, 1, 3};
+    static const int32_t priorities[N] = {0, 0, 0, 0, 0, 0, 0, 5, 5};
+    static const int32_t order[N] = {0, 7, 8, 1, 4, 6, 2, 5, 3};
+    int32_t prompt[20];
+    caller c[N];
+    memset(c, 0, sizeof c);
+    make_prompt(prompt, 20, 5);
+    const puna_scheduler_options o = options_of(1, 64, 1);
+    puna_scheduler *s = open_with(&o);
+    for (int32_t i = 0; i < N; i++) {
+        puna_request_options r = request_of(prompt, 10, 2, &c[i]);
+        r.client = (uint64_t)clients[i];
+        r.priority = priorities[i];
+        submit(s, &r);
+        if (i == 0) step(s); /* it runs already */
+    }
+    puna_request_info infos[N];
+    for (int32_t i = 0; i < N; i++) infos[i].size = sizeof infos[i];
+    assert_int_equal(puna_scheduler_requests(s, infos, N), N);
+    assert_int_equal(puna_scheduler_requests(s, infos, 2), N);
+    for (int32_t i = 0; i < N; i++) {
+        assert_int_equal(infos[i].request, c[order[i]].request);
+        assert_int_equal(infos[i].slot, i == 0 ? 0 : -1);
+    }
+    run_all(s);
+    int32_t n = 0;
+    for (int32_t i = 0; i < n_happenings; i++)
+        if (happenings[i].kind == PUNA_REQUEST_FINISHED)
+            assert_int_equal(happenings[i].request, c[order[n++]].request);
+    assert_int_equal(n, N);
+    puna_scheduler_free(s);
+}
+
 static void test_cancel_and_free(void **state) {
     (void)state;
     int32_t prompt[320];
@@ -271,6 +460,152 @@ static void test_deadlines(void **state) {
     puna_scheduler_free(s);
 }
 
+/* ---- threads --------------------------------------------------------------------------------- */
+
+enum { N_CLIENTS = 4, PER_CLIENT = 12 };
+
+typedef struct client {
+    pthread_t thread;
+    puna_scheduler *scheduler;
+    int32_t index;
+    caller callers[PER_CLIENT];
+    bool cancelled[PER_CLIENT];
+} client;
+
+/* Submits the requests of the mix, cancels some of them, and looks at what all do. */
+static void *be_client(void *arg) {
+    client *c = arg;
+    puna_request_info infos[20];
+    puna_scheduler_stats stats = {.size = sizeof stats};
+    for (int32_t i = 0; i < 20; i++) infos[i].size = sizeof infos[i];
+    for (int32_t i = 0; i < PER_CLIENT; i++) {
+        int32_t prompt[320];
+        uint64_t number;
+        const int32_t which = (i + c->index) % N_REQUESTS;
+        puna_request_options o = varied(which, prompt, &c->callers[i]);
+        o.client = (uint64_t)c->index;
+        puna_status status;
+        while ((status = puna_scheduler_submit(c->scheduler, &o, &number, NULL)) == PUNA_E_STATE)
+            sleep_ms(1);
+        if (status != PUNA_OK) return "submit failed";
+        c->cancelled[i] = (i + c->index) % 4 == 3;
+        if (c->cancelled[i]) puna_scheduler_cancel(c->scheduler, number);
+        puna_scheduler_requests(c->scheduler, infos, 20);
+        puna_scheduler_get_stats(c->scheduler, &stats);
+        puna_scheduler_wake(c->scheduler);
+    }
+    return NULL;
+}
+
+static bool is_all_over(puna_scheduler *s) {
+    puna_scheduler_stats stats = {.size = sizeof stats};
+    puna_scheduler_get_stats(s, &stats);
+    return stats.n_finished + stats.n_failed == N_CLIENTS * PER_CLIENT;
+}
+
+static void test_threads(void **state) {
+    (void)state;
+    static client clients[N_CLIENTS];
+    puna_scheduler_options o = options_of(4, 64, 1);
+    o.max_waiting = 5;
+    o.engine.n_kv = 640;
+    puna_scheduler *s = open_with(&o);
+    for (int32_t i = 0; i < N_REQUESTS; i++) answer_alone(i, &alone[i]);
+    memset(clients, 0, sizeof clients);
+    for (int32_t i = 0; i < N_CLIENTS; i++) {
+        clients[i].scheduler = s;
+        clients[i].index = i;
+        assert_int_equal(pthread_create(&clients[i].thread, NULL, be_client, &clients[i]), 0);
+    }
+    while (!is_all_over(s)) {
+        bool busy;
+        assert_int_equal(puna_scheduler_step(s, 0.05, &busy, NULL), PUNA_OK);
+    }
+    for (int32_t i = 0; i < N_CLIENTS; i++) {
+        void *failure;
+        pthread_join(clients[i].thread, &failure);
+        assert_null(failure);
+        for (int32_t j = 0; j < PER_CLIENT; j++) {
+            const caller *c = &clients[i].callers[j];
+            assert_true(c->ended);
+            assert_true(clients[i].cancelled[j] || !c->failed);
+            if (!c->failed) assert_same(&c->seen, &alone[(i + j) % N_REQUESTS]);
+        }
+    }
+    assert_all_returned(s);
+    puna_scheduler_free(s);
+}
+
+static void *wake_soon(void *arg) {
+    sleep_ms(20);
+    puna_scheduler_wake(arg);
+    return NULL;
+}
+
+/* A step with nothing to do waits until somebody wakes it. */
+static void test_waiting(void **state) {
+    (void)state;
+    pthread_t thread;
+    bool busy = true;
+    struct timespec from, to;
+    const puna_scheduler_options o = options_of(1, 64, 1);
+    puna_scheduler *s = open_with(&o);
+    assert_int_equal(pthread_create(&thread, NULL, wake_soon, s), 0);
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    assert_int_equal(puna_scheduler_step(s, 10, &busy, NULL), PUNA_OK);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_false(busy);
+    assert_true(to.tv_sec - from.tv_sec < 5);
+    pthread_join(thread, NULL);
+    puna_scheduler_free(s);
+}
+
+/* ---- failing allocations --------------------------------------------------------------------- */
+
+/* Opens, submits, steps, cancels; false when something was refused for want of memory. */
+static bool live(void) {
+    puna_scheduler_options o = options_of(2, 32, 1);
+    o.engine.n_kv = 320;
+    puna_scheduler *s = NULL;
+    caller c[3];
+    int32_t prompt[100], n_refused = 0;
+    puna_error err;
+    memset(c, 0, sizeof c);
+    make_prompt(prompt, 100, 8);
+    if (puna_scheduler_open(model, &o, &s, &err) != PUNA_OK) {
+        assert_int_equal(err.code, PUNA_E_NOMEM);
+        return false;
+    }
+    for (int32_t i = 0; i < 3; i++) {
+        uint64_t number;
+        puna_request_options r = request_of(prompt, 60 + i, 6, &c[i]);
+        r.seq.stops = (const char *const[]){"never there"};
+        r.seq.n_stops = 1;
+        if (puna_scheduler_submit(s, &r, &number, &err) == PUNA_OK) continue;
+        assert_int_equal(err.code, PUNA_E_NOMEM);
+        n_refused++;
+        c[i].ended = true;
+    }
+    run_all(s);
+    for (int32_t i = 0; i < 3; i++) assert_true(c[i].ended && !c[i].failed);
+    assert_all_returned(s);
+    puna_scheduler_free(s);
+    return n_refused == 0;
+}
+
+static void test_failing_allocations(void **state) {
+    (void)state;
+    assert_true(live());
+    puna_set_allocator(&failing_allocator);
+    long n = 0;
+    for (bool done = false; !done; n++) {
+        allocations_left = n;
+        done = live();
+    }
+    puna_set_allocator(NULL);
+    assert_true(n > 30);
+}
+
 static int open_group(void **state) {
     (void)state;
     open_model(PN_FMT_Q8_0);
@@ -284,10 +619,12 @@ static int close_group(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers_as_alone),
-        cmocka_unit_test(test_cancel_and_free),
-        cmocka_unit_test(test_queue_and_errors),
-        cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_answers_as_alone), cmocka_unit_test(test_preemption),
+        cmocka_unit_test(test_nothing_twice),    cmocka_unit_test(test_shared_beginnings),
+        cmocka_unit_test(test_newcomer),         cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_cancel_and_free),  cmocka_unit_test(test_queue_and_errors),
+        cmocka_unit_test(test_deadlines),        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_waiting),          cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests(tests, open_group, close_group);
 }

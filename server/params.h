@@ -43,6 +43,7 @@ typedef struct pn_params {
     /* The grammar came from a schema or "any JSON": it is for what is said, and whatever the answer has
      * before (reasoning) or in its place (calls) is not bound by it. */
     bool grammar_is_content;
+    bool own_breakers; /* sampler.dry_sequence_breakers belongs to this */
 } pn_params;
 
 /* Reads the fields of the list. On failure *e says which and why, and *p needs no freeing. */

@@ -136,6 +136,8 @@ const pn_service *pn_generation_service(const pn_generation *g);
 const int32_t *pn_generation_prompt(const pn_generation *g, int32_t prompt, int32_t *n_tokens);
 pn_usage pn_generation_usage(const pn_generation *g);
 int64_t pn_generation_created(const pn_generation *g); /* seconds since 1970 */
+/* The index-th stop text. */
+const char *pn_generation_stop(const pn_generation *g, int32_t index);
 /* 24 letters and digits, for ids; NUL-terminated. */
 const char *pn_generation_id(const pn_generation *g);
 

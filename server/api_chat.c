@@ -6,6 +6,7 @@
 #include "api.h"
 #include "generate.h"
 #include "openai_out.h"
+#include "router.h"
 
 /* ---- from the request to a conversation ------------------------------------------------------------ */
 
@@ -51,7 +52,7 @@ static bool read_mode(const char *mode, const char *param, pn_conversation *c, p
 }
 
 static bool read_tool_choice(const json_t *body, pn_conversation *c, pn_api_error *e) {
-    const json_t *choice = pn_json_get(body, "tool_choice");
+    const json_t *choice = pn_field(body, "tool_choice");
     if (!choice) return true;
     if (json_is_string(choice)) return read_mode(json_string_value(choice), "tool_choice", c, e);
     if (!json_is_object(choice))
@@ -78,8 +79,8 @@ static bool read_tool_choice(const json_t *body, pn_conversation *c, pn_api_erro
 
 /* chat_template_kwargs, and what else templates may ask for. */
 static bool read_vars(const json_t *body, pn_conversation *c, pn_api_error *e) {
-    const json_t *given = pn_json_get(body, "chat_template_kwargs");
-    const json_t *effort = pn_json_get(body, "reasoning_effort");
+    const json_t *given = pn_field(body, "chat_template_kwargs");
+    const json_t *effort = pn_field(body, "reasoning_effort");
     if (given && !json_is_object(given))
         return pn_refuse_value(e, "chat_template_kwargs", "an object", given);
     if (effort && !json_is_string(effort))
@@ -98,29 +99,28 @@ static bool read_vars(const json_t *body, pn_conversation *c, pn_api_error *e) {
 
 static bool read_end(const json_t *body, pn_conversation *c, pn_api_error *e) {
     bool adds = true, continues = false;
-    if (!pn_json_get_flag(body, "add_generation_prompt", &adds, e) ||
-        !pn_json_get_flag(body, "continue_final_message", &continues, e))
+    if (!pn_field_flag(body, "add_generation_prompt", &adds, e) ||
+        !pn_field_flag(body, "continue_final_message", &continues, e))
         return false;
     if (continues)
         c->end = PN_TURN_CONTINUE;
     else if (!adds)
         c->end = PN_TURN_AS_IS;
-    else if (pn_json_get(body, "add_generation_prompt") ||
-             pn_json_get(body, "continue_final_message"))
+    else if (pn_field(body, "add_generation_prompt") || pn_field(body, "continue_final_message"))
         c->end = PN_TURN_ANSWER;
     return true;
 }
 
 bool pn_chat_conversation(json_t *body, pn_conversation *c, pn_api_error *e) {
     *c = (pn_conversation){.messages = json_object_get(body, "messages"),
-                           .tools = json_incref(pn_json_get(body, "tools"))};
+                           .tools = json_incref(pn_field(body, "tools"))};
     if (json_is_array(c->tools) && json_array_size(c->tools) == 0) {
         json_decref(c->tools);
         c->tools = NULL;
     }
     return read_tool_choice(body, c, e) &&
-           pn_json_get_flag(body, "parallel_tool_calls", &c->many_calls, e) &&
-           read_vars(body, c, e) && read_end(body, c, e);
+           pn_field_flag(body, "parallel_tool_calls", &c->many_calls, e) && read_vars(body, c, e) &&
+           read_end(body, c, e);
 }
 
 void pn_chat_conversation_free(pn_conversation *c) {
@@ -277,7 +277,6 @@ bool pn_chat_generation(pn_service *service, json_t *body, const pn_writer *of_a
     return true;
 }
 
-void api_chat_completions(pn_service *service, pn_exchange *x);
 void api_chat_completions(pn_service *service, pn_exchange *x) {
     pn_api_error e;
     pn_generation *g = NULL;

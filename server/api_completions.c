@@ -6,6 +6,7 @@
 #include "api.h"
 #include "infill.h"
 #include "openai_out.h"
+#include "router.h"
 #include "tokens.h"
 
 /* ---- prompts --------------------------------------------------------------------------------------- */
@@ -320,9 +321,9 @@ bool pn_text_generation(pn_service *service, json_t *body, const pn_writer *of_a
     pn_params params;
     const char *suffix = NULL;
     if (!pn_params_read(&params, service, PN_API_COMPLETIONS, body, e)) return false;
-    if (!pn_json_get(body, "max_tokens") && !pn_json_get(body, "n_predict"))
+    if (!pn_field(body, "max_tokens") && !pn_field(body, "n_predict"))
         params.max_tokens = DEFAULT_MAX_TOKENS;
-    if (!pn_json_get_text(body, "suffix", &suffix, e)) {
+    if (!pn_field_text(body, "suffix", &suffix, e)) {
         pn_params_free(&params);
         return false;
     }
@@ -337,7 +338,6 @@ bool pn_text_generation(pn_service *service, json_t *body, const pn_writer *of_a
     return true;
 }
 
-void api_completions(pn_service *service, pn_exchange *x);
 void api_completions(pn_service *service, pn_exchange *x) {
     pn_api_error e;
     pn_generation *g = NULL;

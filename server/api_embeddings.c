@@ -7,6 +7,7 @@
 
 #include "api.h"
 #include "openai_out.h"
+#include "router.h"
 #include "tokens.h"
 
 /* The numbers of the key ARCHITECTURE.pooling_type are those of puna_pooling. */
@@ -104,7 +105,7 @@ static void write_vector(pn_text *t, const float *v, int32_t n, bool base64) {
 void pn_write_embeddings(pn_text *t, const pn_generation *g) {
     const json_t *body = pn_generation_params(g)->body;
     const char *format = json_string_value(json_object_get(body, "encoding_format"));
-    const json_t *dimensions = pn_json_get(body, "dimensions");
+    const json_t *dimensions = pn_field(body, "dimensions");
     const pn_service *s = pn_generation_service(g);
     const int32_t n = dimensions ? (int32_t)json_integer_value(dimensions) : s->info.n_embd;
     const pn_usage usage = pn_generation_usage(g);
@@ -132,11 +133,11 @@ static const pn_writer writer = {pn_reply_begin, NULL, on_done, pn_reply_failed,
 static bool check_form(const pn_service *s, const json_t *body, pn_api_error *e) {
     const char *format = NULL;
     int64_t dimensions = 1;
-    if (!pn_json_get_text(body, "encoding_format", &format, e)) return false;
+    if (!pn_field_text(body, "encoding_format", &format, e)) return false;
     if (format && strcmp(format, "float") != 0 && strcmp(format, "base64") != 0)
         return pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, "encoding_format",
                              "encoding_format: is none of float and base64");
-    return pn_json_get_int(body, "dimensions", 1, s->info.n_embd, &dimensions, e);
+    return pn_field_int(body, "dimensions", 1, s->info.n_embd, &dimensions, e);
 }
 
 bool pn_embedding_generation(pn_service *service, json_t *body, const pn_writer *of_api, void *user,
@@ -153,8 +154,8 @@ bool pn_embedding_generation(pn_service *service, json_t *body, const pn_writer 
     pn_generation *g = pn_generation_new(service, &params, of_api, user);
     if (!g) return pn_api_refuse(e, 500, "server_error", NULL, NULL, "out of memory");
     pn_generation_embed(g, model_pooling(service));
-    const json_t *input = pn_json_get(body, "input");
-    if (!add_inputs(g, input ? input : pn_json_get(body, "content"), e)) {
+    const json_t *input = pn_field(body, "input");
+    if (!add_inputs(g, input ? input : pn_field(body, "content"), e)) {
         pn_generation_free(g);
         return false;
     }
@@ -162,7 +163,6 @@ bool pn_embedding_generation(pn_service *service, json_t *body, const pn_writer 
     return true;
 }
 
-void api_embeddings(pn_service *service, pn_exchange *x);
 void api_embeddings(pn_service *service, pn_exchange *x) {
     pn_api_error e;
     pn_generation *g = NULL;

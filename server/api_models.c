@@ -3,10 +3,11 @@
 
 #include "api.h"
 #include "openai_out.h"
+#include "router.h"
 
 bool pn_model_is_named(const json_t *body, pn_api_error *e) {
     const char *name;
-    return pn_json_get_text(body, "model", &name, e);
+    return pn_field_text(body, "model", &name, e);
 }
 
 void pn_reply_text(pn_exchange *x, pn_text *text) {
@@ -31,7 +32,6 @@ static void write_model(pn_text *t, const pn_service *s) {
                   (int64_t)s->info.n_params, (int64_t)s->info.file_bytes);
 }
 
-void api_models(pn_service *service, pn_exchange *x);
 void api_models(pn_service *service, pn_exchange *x) {
     pn_text t = {0};
     pn_text_put(&t, "{\"object\":\"list\",\"data\":[");
@@ -40,7 +40,6 @@ void api_models(pn_service *service, pn_exchange *x) {
     pn_reply_text(x, &t);
 }
 
-void api_model(pn_service *service, pn_exchange *x);
 void api_model(pn_service *service, pn_exchange *x) {
     pn_text t = {0};
     if (strcmp(pn_exchange_rest(x), service->model_name) != 0) {

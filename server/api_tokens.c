@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api.h"
+#include "router.h"
 #include "tokens.h"
 
 /* What a route makes of its body: the response, or false with *e. */
@@ -73,9 +74,9 @@ static void write_piece(pn_text *t, const puna_model *model, int32_t id) {
 static bool tokenize(pn_service *s, json_t *body, pn_text *t, pn_api_error *e) {
     bool add_special = false, parse_special = true, with_pieces = false;
     int32_t *ids = NULL, n_ids = 0;
-    if (!pn_json_get_flag(body, "add_special", &add_special, e) ||
-        !pn_json_get_flag(body, "parse_special", &parse_special, e) ||
-        !pn_json_get_flag(body, "with_pieces", &with_pieces, e))
+    if (!pn_field_flag(body, "add_special", &add_special, e) ||
+        !pn_field_flag(body, "parse_special", &parse_special, e) ||
+        !pn_field_flag(body, "with_pieces", &with_pieces, e))
         return false;
     const uint32_t flags = (add_special ? PUNA_TOKENIZE_ADD_SPECIAL : 0) |
                            (parse_special ? PUNA_TOKENIZE_PARSE_SPECIAL : 0);
@@ -151,7 +152,6 @@ static bool extras_detokenize(pn_service *s, json_t *body, pn_text *t, pn_api_er
 /* ---- routes ---------------------------------------------------------------------------------------------- */
 
 #define HANDLER(name)                                                                              \
-    void api_##name(pn_service *service, pn_exchange *x);                                          \
     void api_##name(pn_service *service, pn_exchange *x) {                                         \
         answer(service, x, name);                                                                  \
     }

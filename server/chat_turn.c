@@ -30,7 +30,7 @@ static bool no_memory(pn_api_error *e) {
 /* ---- checking messages --------------------------------------------------------------------------- */
 
 static bool check_part(const json_t *part, const char *at, pn_api_error *e) {
-    char param[96];
+    char param[112];
     const char *type = json_string_value(json_object_get(part, "type"));
     (void)snprintf(param, sizeof param, "%s.type", at);
     if (!json_is_object(part)) return pn_refuse_value(e, at, "a part", part);
@@ -47,7 +47,7 @@ static bool check_part(const json_t *part, const char *at, pn_api_error *e) {
 }
 
 static bool check_content(const json_t *content, const char *at, pn_api_error *e) {
-    char param[80];
+    char param[96];
     if (!content || json_is_string(content)) return true;
     if (!json_is_array(content))
         return pn_refuse_value(e, at, "a string or a list of parts", content);
@@ -67,7 +67,7 @@ static bool check_call(const json_t *call, const char *at, pn_api_error *e) {
     (void)snprintf(param, sizeof param, "%s.function.name", at);
     if (!json_is_string(json_object_get(function, "name")))
         return pn_refuse_value(e, param, "a string", json_object_get(function, "name"));
-    const json_t *arguments = pn_json_get(function, "arguments");
+    const json_t *arguments = pn_field(function, "arguments");
     (void)snprintf(param, sizeof param, "%s.function.arguments", at);
     if (arguments && !json_is_string(arguments) && !json_is_object(arguments))
         return pn_refuse_value(e, param, "JSON in a string", arguments);
@@ -81,8 +81,8 @@ static bool check_message(const json_t *message, size_t i, pn_api_error *e) {
     const json_t *role = json_object_get(message, "role");
     (void)snprintf(param, sizeof param, "messages[%zu].role", i);
     if (!json_is_string(role)) return pn_refuse_value(e, param, "a string", role);
-    const json_t *content = pn_json_get(message, "content");
-    const json_t *calls = pn_json_get(message, "tool_calls");
+    const json_t *content = pn_field(message, "content");
+    const json_t *calls = pn_field(message, "tool_calls");
     (void)snprintf(param, sizeof param, "messages[%zu].content", i);
     if (!check_content(content, param, e)) return false;
     const bool may_be_empty = strcmp(json_string_value(role), "assistant") == 0;
@@ -134,7 +134,7 @@ static bool check_tool(const json_t *tool, size_t i, pn_api_error *e) {
         return pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, param,
                              "%s: expected 1 to %d letters, digits, _, -, . or /", param,
                              MAX_TOOL_NAME);
-    const json_t *parameters = pn_json_get(function, "parameters");
+    const json_t *parameters = pn_field(function, "parameters");
     (void)snprintf(param, sizeof param, "tools[%zu].function.parameters", i);
     if (parameters && !json_is_object(parameters))
         return pn_refuse_value(e, param, "a JSON schema", parameters);
@@ -185,7 +185,7 @@ static bool is_role(const json_t *message, const char *role) {
 
 /* The text of a message that is to be continued; false where it has none. */
 static bool text_of_message(const json_t *message, pn_text *t) {
-    const json_t *content = pn_json_get(message, "content");
+    const json_t *content = pn_field(message, "content");
     if (json_is_string(content))
         pn_text_append(t, json_string_value(content), json_string_length(content));
     for (size_t i = 0; i < json_array_size(content); i++) {
@@ -193,7 +193,7 @@ static bool text_of_message(const json_t *message, pn_text *t) {
         if (json_is_string(text))
             pn_text_append(t, json_string_value(text), json_string_length(text));
     }
-    return content && json_array_size(pn_json_get(message, "tool_calls")) == 0;
+    return content && json_array_size(pn_field(message, "tool_calls")) == 0;
 }
 
 /* Whether the last message is continued; its text. */

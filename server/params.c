@@ -58,21 +58,21 @@ static bool refuse(reader *r, const char *why) {
     return pn_api_refuse(r->e, 400, PN_INVALID_REQUEST, NULL, r->name, "%s: %s", r->name, why);
 }
 
-json_t *pn_json_get(const json_t *object, const char *name) {
+json_t *pn_field(const json_t *object, const char *name) {
     json_t *value = json_object_get(object, name);
     return json_is_null(value) ? NULL : value;
 }
 
-bool pn_json_get_text(const json_t *object, const char *name, const char **text, pn_api_error *e) {
-    const json_t *value = pn_json_get(object, name);
+bool pn_field_text(const json_t *object, const char *name, const char **text, pn_api_error *e) {
+    const json_t *value = pn_field(object, name);
     *text = NULL;
     if (value && !json_is_string(value)) return pn_refuse_value(e, name, "a string", value);
     *text = json_string_value(value);
     return true;
 }
 
-bool pn_json_get_flag(const json_t *object, const char *name, bool *value, pn_api_error *e) {
-    const json_t *given = pn_json_get(object, name);
+bool pn_field_flag(const json_t *object, const char *name, bool *value, pn_api_error *e) {
+    const json_t *given = pn_field(object, name);
     if (given && !json_is_boolean(given)) return pn_refuse_value(e, name, "true or false", given);
     if (given) *value = json_is_true(given);
     return true;
@@ -90,9 +90,9 @@ static bool read_int(const json_t *value, const char *name, int64_t low, int64_t
     return true;
 }
 
-bool pn_json_get_int(const json_t *object, const char *name, int64_t low, int64_t high,
-                     int64_t *value, pn_api_error *e) {
-    const json_t *given = pn_json_get(object, name);
+bool pn_field_int(const json_t *object, const char *name, int64_t low, int64_t high, int64_t *value,
+                  pn_api_error *e) {
+    const json_t *given = pn_field(object, name);
     return !given || read_int(given, name, low, high, value, e);
 }
 
@@ -306,7 +306,7 @@ static bool read_logit_bias(reader *r, json_t *value) {
 
 static bool read_stream_options(reader *r, json_t *value) {
     if (!json_is_object(value)) return pn_refuse_value(r->e, r->name, "an object", value);
-    const json_t *usage = pn_json_get(value, "include_usage");
+    const json_t *usage = pn_field(value, "include_usage");
     r->name = "stream_options.include_usage";
     if (usage && !json_is_boolean(usage))
         return pn_refuse_value(r->e, r->name, "true or false", usage);
@@ -372,15 +372,15 @@ static bool read_response_format(reader *r, json_t *value) {
     const char *name = json_string_value(type);
     if (strcmp(name, "text") == 0) return true;
     if (strcmp(name, "json_object") == 0) /* llama.cpp's servers take a schema here */
-        return pn_params_schema(r->p, pn_json_get(value, "schema"), "response_format.schema", r->e);
+        return pn_params_schema(r->p, pn_field(value, "schema"), "response_format.schema", r->e);
     if (strcmp(name, "json_schema") != 0)
         return refuse(r, "is none of text, json_object and json_schema");
-    json_t *format = pn_json_get(value, "json_schema");
+    json_t *format = pn_field(value, "json_schema");
     r->name = "response_format.json_schema";
     if (!json_is_object(format)) return pn_refuse_value(r->e, r->name, "an object", format);
     /* a schema is always kept to, strict or not */
-    return pn_params_schema(r->p, pn_json_get(format, "schema"),
-                            "response_format.json_schema.schema", r->e);
+    return pn_params_schema(r->p, pn_field(format, "schema"), "response_format.json_schema.schema",
+                            r->e);
 }
 
 static bool read_modalities(reader *r, json_t *value) {
@@ -418,7 +418,7 @@ static bool read_number(reader *r, const field_row *row, const json_t *value) {
 }
 
 static bool read_row(reader *r, const field_row *row) {
-    json_t *value = pn_json_get(r->body, row->name);
+    json_t *value = pn_field(r->body, row->name);
     int64_t count = 0;
     if (!value) return true;
     r->name = row->name;

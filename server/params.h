@@ -62,13 +62,13 @@ json_t *pn_body_read(const pn_exchange *x, pn_api_error *e);
 /* "PARAM: expected WHAT, got a string"; returns false. value NULL: "is missing". */
 bool pn_refuse_value(pn_api_error *e, const char *param, const char *what, const json_t *value);
 /* The member, or NULL where it is absent or null. */
-json_t *pn_json_get(const json_t *object, const char *name);
+json_t *pn_field(const json_t *object, const char *name);
 /* The string member, NULL where it is absent or null; false with *e when it is none. */
-bool pn_json_get_text(const json_t *object, const char *name, const char **text, pn_api_error *e);
+bool pn_field_text(const json_t *object, const char *name, const char **text, pn_api_error *e);
 /* The same for booleans: *value stays as it is when the member is absent. */
-bool pn_json_get_flag(const json_t *object, const char *name, bool *value, pn_api_error *e);
+bool pn_field_flag(const json_t *object, const char *name, bool *value, pn_api_error *e);
 /* An integer of the range; absent: *value stays. */
-bool pn_json_get_int(const json_t *object, const char *name, int64_t low, int64_t high,
+bool pn_field_int(const json_t *object, const char *name, int64_t low, int64_t high,
                      int64_t *value, pn_api_error *e);
 
 #endif

@@ -220,6 +220,7 @@ static void note_finish(pn_choice_state *c, const puna_event *event) {
 
 static void on_event(void *user, const puna_request_event *event) {
     pn_choice_state *c = user;
+    pn_metrics_request(c->generation->service->metrics, event);
     switch (event->kind) {
     case PUNA_REQUEST_PREFILL: return;
     case PUNA_REQUEST_TOKEN: note_token(c, event); return;

@@ -1,7 +1,7 @@
 /* math.ts: finds TeX in Markdown: $x$, $$x$$, \(x\), \[x\] and \begin{align}..\end{align}.
  *
  * A single dollar is often money or a variable of a shell, so inline $x$ follows Pandoc's rules: no space inside next to
- * either dollar, no digit after the closing one, no empty line and no backtick between. A formula has at most 8,000
+ * either dollar, no digit after the closing one, no empty line and no backtick between. A formula has at most 4,000
  * characters, which also bounds the search for its end. */
 import type { TokenizerAndRendererExtension } from "marked";
 
@@ -11,7 +11,7 @@ export interface Formula {
     display: boolean;
 }
 
-const MAX_TEX = 8000;
+const MAX_TEX = 4000;
 const MAX_DOLLARS = 8; /* closing ones that are tried */
 
 /* Where the closing mark begins, from position on, unless a backslash hides it; -1 without one. */

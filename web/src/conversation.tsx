@@ -57,6 +57,16 @@ const SUGGESTIONS = [
 
 function Welcome() {
     const model = useStore((state) => state.facts?.model);
+    const chatError = useStore((state) => state.facts?.chatError);
+    if (chatError) {
+        return (
+            <div class="welcome">
+                <p class="welcome-title">This model cannot chat</p>
+                <p>{chatError}. Programs can still use it through /v1/completions; for a conversation start the server
+                    with a model made for it, or with --chat-template.</p>
+            </div>
+        );
+    }
     return (
         <div class="welcome">
             <p class="welcome-title">What would you like to know?</p>

@@ -1,5 +1,5 @@
 /* server.ts: what the server says about its model, and whether it is there. */
-import { ApiError, getJson, NetworkError } from "./api";
+import { ApiError, getJson } from "./api";
 import type { Settings } from "./types";
 
 export interface Facts {
@@ -7,22 +7,23 @@ export interface Facts {
     context?: number; /* tokens that a conversation can have */
     defaults: Partial<Record<keyof Settings, number>>; /* what the server does with a setting that is not sent */
     rows: [label: string, value: string][];
+    chatError: string; /* why this model cannot chat, or "" */
 }
 
 const number = (value: unknown): number | undefined =>
     typeof value === "number" && Number.isFinite(value) ? value : undefined;
 
 const LABELS: Record<string, string> = {
-    "model_alias": "Name", "model_path": "File", "model_desc": "Description", "arch": "Architecture",
-    "architecture": "Architecture", "quantization": "Quantization", "n_params": "Parameters", "n_vocab": "Vocabulary",
+    "model_alias": "Served as", "arch": "Architecture",
+    "name": "Its own name", "architecture": "Architecture", "tokenizer": "Tokenizer", "quantization": "Quantization", "n_params": "Parameters", "n_vocab": "Vocabulary",
     "n_ctx": "Context", "n_ctx_train": "Trained with a context of", "n_embd": "Embedding width", "n_layer": "Layers",
-    "size": "Size", "file_bytes": "Size", "weight_bytes": "Weights in memory", "kv_bytes": "KV cache",
+    "size": "Size", "bytes": "Size", "file_bytes": "Size", "weight_bytes": "Weights in memory", "kv_bytes": "KV cache",
     "total_slots": "Answers at once", "n_threads": "Threads", "build_info": "Server", "version": "Version",
-    "license": "License", "backend": "Backend", "isa": "Instruction set", "owned_by": "Served by",
+    "license": "License", "chat_format": "Chat format", "backend": "Backend", "isa": "Instruction set",
 };
 
 function describe(name: string, value: string | number): string {
-    if (typeof value === "string") return name === "model_path" ? value.split("/").pop()! : value;
+    if (typeof value === "string") return value;
     if (/bytes$|^size$/.test(name)) return `${(value / 1e6).toLocaleString("en", { maximumFractionDigits: 0 })} MB`;
     if (name === "n_params") {
         return value >= 1e9 ? `${(value / 1e9).toFixed(1)} billion` : `${(value / 1e6).toFixed(0)} million`;
@@ -44,7 +45,10 @@ function factRows(...sources: any[]): [string, string][] {
 }
 
 export async function readFacts(): Promise<Facts> {
-    const [props, models] = await Promise.all([getJson("props"), getJson("v1/models")]);
+    const [first, second] = await Promise.allSettled([getJson("props"), getJson("v1/models")]);
+    if (first.status === "rejected" && second.status === "rejected") throw first.reason;
+    const props = first.status === "fulfilled" ? first.value : null;
+    const models = second.status === "fulfilled" ? second.value : null;
     const model = models?.data?.[0];
     const generation = props?.default_generation_settings;
     const params = generation?.params ?? generation ?? {};
@@ -61,6 +65,7 @@ export async function readFacts(): Promise<Facts> {
         context,
         defaults,
         rows: factRows({ model_alias: name, n_ctx: context }, props, props?.model, model?.meta, model),
+        chatError: props?.chat === false ? String(props.chat_error || "it has no chat format") : "",
     };
 }
 
@@ -73,6 +78,6 @@ export async function checkHealth(): Promise<Condition> {
         return "ready";
     } catch (error) {
         if (error instanceof ApiError) return error.status === 503 ? "loading" : "ready";
-        return error instanceof NetworkError ? "gone" : "gone";
+        return "gone";
     }
 }

@@ -59,6 +59,16 @@ static size_t visible_bytes(const puna_model *model, int32_t token) {
     return n;
 }
 
+/* Control tokens may mark calls and reasoning; these never do. */
+static bool is_mark(const puna_model *model, int32_t token) {
+    static const puna_special others[] = {PUNA_SPECIAL_BOS, PUNA_SPECIAL_EOS, PUNA_SPECIAL_UNK,
+                                          PUNA_SPECIAL_PAD, PUNA_SPECIAL_SEP, PUNA_SPECIAL_CLS,
+                                          PUNA_SPECIAL_MASK};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (puna_token_special(model, others[i]) == token) return false;
+    return puna_token_is_control(model, token);
+}
+
 static bool take_token(pn_choice_state *c, const pn_note *note) {
     const puna_model *model = pn_generation_service(c->generation)->model;
     const char *text = (const char *)(note->top + note->n_top);
@@ -69,7 +79,7 @@ static bool take_token(pn_choice_state *c, const pn_note *note) {
         logs && i > 0 ? c->begins[i - 1] + visible_bytes(model, c->last_token) : 0;
     c->last_token = note->token;
     c->begins[i] = before;
-    if (puna_token_is_control(model, note->token) &&
+    if (is_mark(model, note->token) &&
         !pn_detokenize(model, &note->token, 1, PUNA_DETOKENIZE_SPECIAL, &c->text))
         return false;
     pn_text_append(&c->text, text, (size_t)note->n_text);
@@ -77,10 +87,12 @@ static bool take_token(pn_choice_state *c, const pn_note *note) {
     c->ends[i] = c->text.n;
     c->out.n_sampled = c->n_seen;
     if (!logs) return !c->text.failed;
-    c->out.tokens[i] = (pn_sampled){note->token, note->logprob, note->n_top};
-    if (note->n_top > 0)
+    /* the engine reports one at least */
+    const int32_t n_top = note->n_top < c->out.top_stride ? note->n_top : c->out.top_stride;
+    c->out.tokens[i] = (pn_sampled){note->token, note->logprob, n_top};
+    if (n_top > 0)
         memcpy(c->out.top + (size_t)i * (size_t)c->out.top_stride, note->top,
-               (size_t)note->n_top * sizeof *note->top);
+               (size_t)n_top * sizeof *note->top);
     return !c->text.failed;
 }
 
@@ -217,7 +229,7 @@ static bool count_reasoning(pn_choice_state *c, const pn_chat_turn *turn) {
 
 bool pn_choice_flush(pn_choice_state *c, const pn_chat_turn *turn, pn_delta_fn write, void *user) {
     sink s = {c, write, user};
-    if (!write && !c->is_over) return true;
+    if (c->is_said || (!write && !c->is_over)) return true;
     if (c->out.tokens) count_tokens(c);
     if (turn) {
         if (!read_turn(&s, turn)) return false;
@@ -230,6 +242,7 @@ bool pn_choice_flush(pn_choice_state *c, const pn_chat_turn *turn, pn_delta_fn w
     if (c->out.tokens && c->n_reported < c->out.n_tokens)
         give(&s, PN_DELTA_CONTENT, "", 0, 0); /* tokens without a text of their own */
     if (turn && !count_reasoning(c, turn)) return false;
+    c->is_said = true;
     give(&s, PN_DELTA_FINISH, "", 0, 0);
     return true;
 }

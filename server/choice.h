@@ -36,6 +36,7 @@ typedef struct pn_choice_state {
     bool lost;    /* memory for a note was missing */
     bool begun;   /* BEGIN was written */
     bool is_over; /* the ending was read */
+    bool is_said; /* FINISH was written */
     /* Read by the text's own reader: what was sampled, with the texts of control tokens; how much of that was
      * visible text; and where in the visible text each token begins, and in all of it ends. */
     pn_text text;

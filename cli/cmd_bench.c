@@ -2,7 +2,8 @@
  *
  * pp<p>: one sequence is fed p tokens that are random but the same in every program run, and
  * computed at once. tg<n>: one token is fed and n are decoded greedily, ends of text not
- * allowed. Every repetition opens a new sequence and prefill feeds other tokens, so that nothing
+ * allowed. tg<n>x<m>: m sequences decode n tokens each, in the same steps; the speed is that of all
+ * together. Every repetition opens a new sequence and prefill feeds other tokens, so that nothing
  * can be reused; one run before is not counted. */
 #include <math.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ typedef struct result {
     char name[32];
     int32_t n_prompt;
     int32_t n_gen;
+    int32_t n_seqs; /* at once */
     int n;
     double *speeds; /* tokens/s [n], sorted */
     double mean;
@@ -43,36 +45,59 @@ static void fill_tokens(const bench *b, int32_t *ids, int32_t n, int run) {
     }
 }
 
-/* One timed run; *seconds from the feed to the last event. */
+/* The figures would be wrong if something had been left out. */
+static int check_counts(const result *r, const puna_seq *seq) {
+    puna_seq_stats stats = {.size = sizeof stats};
+    puna_seq_get_stats(seq, &stats);
+    if (stats.n_reused == 0 && stats.n_sampled == r->n_gen) return STATUS_DONE;
+    print_error("%s: %d tokens were reused and %d sampled: the figures would be wrong", r->name,
+                stats.n_reused, stats.n_sampled);
+    return STATUS_FAILED;
+}
+
+/* Steps until all sequences are done. */
+static int finish_all(bench *b, puna_event *events, int32_t max_events) {
+    puna_error err = {0};
+    while (!puna_engine_is_idle(b->s.engine)) {
+        int32_t n = 0;
+        if (puna_engine_step(b->s.engine, events, max_events, &n, &err) != PUNA_OK)
+            return print_failure(&err);
+        for (int32_t i = 0; i < n; i++)
+            if (events[i].kind == PUNA_EVENT_FAILED) return print_failure(&events[i].error);
+    }
+    return STATUS_DONE;
+}
+
+/* One timed run; *seconds from the first feed to the last event. */
 static int run_once(bench *b, const result *r, int run, double *seconds) {
     puna_seq_options seq_options;
-    puna_seq *seq = NULL;
     puna_error err = {0};
-    int32_t n_fed = r->n_prompt ? r->n_prompt : 1;
+    const int32_t n_fed = r->n_prompt ? r->n_prompt : 1, max_events = 2 * r->n_seqs;
     int32_t *ids = need_memory(NULL, (size_t)n_fed, sizeof *ids);
-    fill_tokens(b, ids, n_fed, run);
+    puna_seq **seqs = need_memory(NULL, (size_t)r->n_seqs, sizeof *seqs);
+    puna_event *events = need_memory(NULL, (size_t)max_events, sizeof *events);
     puna_seq_options_init(&seq_options);
     seq_options.max_tokens = r->n_gen;
     seq_options.sampler.temperature = 0;
     seq_options.sampler.ignore_end = true;
     int status = STATUS_DONE;
-    double begun = seconds_now();
-    if (puna_seq_open(b->s.engine, &seq_options, &seq, &err) != PUNA_OK ||
-        puna_seq_feed(seq, ids, n_fed, &err) != PUNA_OK) {
-        status = print_failure(&err);
+    int32_t n = 0;
+    const double begun = seconds_now();
+    for (; n < r->n_seqs && status == STATUS_DONE; n++) {
+        fill_tokens(b, ids, n_fed, run * r->n_seqs + n);
+        seqs[n] = NULL;
+        if (puna_seq_open(b->s.engine, &seq_options, &seqs[n], &err) != PUNA_OK ||
+            puna_seq_feed(seqs[n], ids, n_fed, &err) != PUNA_OK)
+            status = print_failure(&err);
     }
-    if (status == STATUS_DONE) status = session_finish(&b->s, seq);
+    if (status == STATUS_DONE) status = finish_all(b, events, max_events);
     *seconds = seconds_now() - begun;
-    if (status == STATUS_DONE) {
-        puna_seq_stats stats = {.size = sizeof stats};
-        puna_seq_get_stats(seq, &stats);
-        if (stats.n_reused != 0 || stats.n_sampled != r->n_gen) {
-            print_error("%s: %d tokens were reused and %d sampled: the figures would be wrong",
-                        r->name, stats.n_reused, stats.n_sampled);
-            status = STATUS_FAILED;
-        }
+    for (int32_t i = 0; i < n; i++) {
+        if (status == STATUS_DONE) status = check_counts(r, seqs[i]);
+        puna_seq_free(seqs[i]);
     }
-    puna_seq_free(seq);
+    free(events);
+    free(seqs);
     free(ids);
     return status;
 }
@@ -96,14 +121,16 @@ static void summarize(result *r) {
 
 static int measure(bench *b, result *r) {
     int32_t n_tokens = r->n_prompt ? r->n_prompt : r->n_gen;
-    snprintf(r->name, sizeof r->name, "%s%d", r->n_prompt ? "pp" : "tg", n_tokens);
+    int n_chars = snprintf(r->name, sizeof r->name, "%s%d", r->n_prompt ? "pp" : "tg", n_tokens);
+    if (r->n_seqs > 1)
+        snprintf(r->name + n_chars, sizeof r->name - (size_t)n_chars, "x%d", r->n_seqs);
     r->speeds = need_memory(NULL, (size_t)b->o->repetitions, sizeof *r->speeds);
     r->n = 0;
     for (int run = 0; run <= b->o->repetitions; run++) {
         double seconds = 0;
         int status = run_once(b, r, run, &seconds);
         if (status != STATUS_DONE) return status;
-        if (run > 0) r->speeds[r->n++] = n_tokens / seconds;
+        if (run > 0) r->speeds[r->n++] = (double)n_tokens * r->n_seqs / seconds;
         progress_update(&b->bar, (double)++b->n_done / b->n_runs, r->name);
     }
     summarize(r);
@@ -154,6 +181,7 @@ static json_t *json_result(const bench *b, const result *r) {
     json_object_set_new(object, "test", json_string(r->name));
     json_object_set_new(object, "n_prompt", json_integer(r->n_prompt));
     json_object_set_new(object, "n_gen", json_integer(r->n_gen));
+    json_object_set_new(object, "n_seqs", json_integer(r->n_seqs));
     json_object_set_new(object, "avg_ts", json_number(r->mean));
     json_object_set_new(object, "stddev_ts", json_number(r->deviation));
     json_object_set_new(object, "median_ts", json_number(r->median));
@@ -172,17 +200,21 @@ static int print_results(const bench *b, const result *results, int n) {
 }
 
 static int run_tests(bench *b) {
-    result results[2] = {{.n_prompt = b->o->bench_prompt}, {.n_gen = b->o->bench_gen}};
+    result results[3];
+    int n_tests = 0;
+    if (b->o->bench_prompt > 0)
+        results[n_tests++] = (result){.n_prompt = b->o->bench_prompt, .n_seqs = 1};
+    if (b->o->bench_gen > 0) results[n_tests++] = (result){.n_gen = b->o->bench_gen, .n_seqs = 1};
+    if (b->o->bench_gen > 0 && b->o->n_seq > 1)
+        results[n_tests++] = (result){.n_gen = b->o->bench_gen, .n_seqs = b->o->n_seq};
     int n = 0;
     int status = STATUS_DONE;
-    if (b->o->bench_prompt == 0) results[0] = results[1];
-    int n_tests = (b->o->bench_prompt > 0) + (b->o->bench_gen > 0);
     b->n_runs = n_tests * (b->o->repetitions + 1);
     progress_begin(&b->bar, "bench");
     for (; n < n_tests && status == STATUS_DONE; n++) status = measure(b, &results[n]);
     progress_end(&b->bar);
     if (status == STATUS_DONE) status = print_results(b, results, n);
-    for (int i = 0; i < 2; i++) free(results[i].speeds);
+    for (int i = 0; i < n; i++) free(results[i].speeds);
     return status;
 }
 

@@ -107,6 +107,7 @@ void session_engine_options(puna_engine_options *engine_options, const options *
     puna_engine_options_init(engine_options);
     engine_options->n_ctx = o->n_ctx;
     engine_options->n_seq = o->n_seq;
+    engine_options->n_kv = o->n_kv;
     engine_options->n_batch = o->n_batch;
     engine_options->max_draft = o->max_draft;
     engine_options->n_threads = o->n_threads > 0 ? o->n_threads : 0;

@@ -291,6 +291,8 @@ static void test_memory_is_what_was_planned(void **state) {
         o.n_seq = n_seq;
         o.n_ctx = 512 * n_seq;
         o.max_draft = n_seq - 1;
+        o.prefix_cache = n_seq == 4;
+        o.n_kv = n_seq == 4 ? o.n_ctx + 1000 : 0;
         puna_memory_plan plan = {.size = sizeof plan};
         assert_int_equal(puna_engine_plan(m, &o, &plan, &err), PUNA_OK);
         const size_t before = live_bytes;

@@ -308,11 +308,13 @@ pn_take pn_exchange_take(pn_exchange *x, char *buf, size_t max, size_t *n_bytes)
     pthread_mutex_lock(&x->lock);
     size_t n = x->out.end - x->out.begin;
     if (n > max) n = max;
-    if (x->gone || x->state == PN_RESPONSE_BROKEN) {
+    if (x->gone) {
         taken = PN_TAKE_BROKEN;
     } else if (n) {
         memcpy(buf, x->out.at + x->out.begin, n);
         x->out.begin += n;
+    } else if (x->state == PN_RESPONSE_BROKEN) {
+        taken = PN_TAKE_BROKEN;
     } else if (x->state == PN_RESPONSE_ENDED) {
         taken = PN_TAKE_END;
     } else {

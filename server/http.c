@@ -534,6 +534,13 @@ static void log_request(const pn_http *http, const pn_exchange *x, int status) {
     http->o.log(http->o.log_user, line);
 }
 
+/* The status of what the library has answered by itself. */
+static int status_of(struct MHD_Connection *connection, int otherwise) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_HTTP_STATUS);
+    return info && info->http_status ? (int)info->http_status : otherwise;
+}
+
 static void on_completed(void *user, struct MHD_Connection *connection, void **context,
                          enum MHD_RequestTerminationCode code) {
     pn_http *http = user;
@@ -543,6 +550,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
     pn_exchange *x = p->x;
     bool complete = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
     int status = p->refused ? p->refused : complete ? x->status : 499;
+    if (!p->refused && p->state == PEER_HEAD) status = status_of(connection, status);
     unwatch(p);
     p->x = NULL;
     p->refused = 0;
@@ -731,8 +739,7 @@ static struct MHD_Daemon *start_daemon(pn_http *http) {
         (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(o->write_s + 1),
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, http, MHD_OPTION_URI_LOG_CALLBACK, begin_request, http,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_END);
 }
 
 puna_status pn_http_open(const pn_http_options *options, pn_http **out, puna_error *err) {

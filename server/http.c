@@ -155,7 +155,8 @@ static void add_headers(struct MHD_Response *response, const peer *p) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL,
                                 x->is_events ? "no-cache" : "no-store");
     }
-    if (x->is_events) MHD_add_response_header(response, "X-Accel-Buffering", "no");
+    if (x->is_events && !pn_header_find(list, "X-Accel-Buffering"))
+        MHD_add_response_header(response, "X-Accel-Buffering", "no");
     bool body_is_left = p->has_body && p->state != PEER_WORK;
     if (p->http->draining || body_is_left)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");

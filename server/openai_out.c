@@ -43,9 +43,17 @@ void pn_reply_begin(void *user, pn_generation *g) {
     pn_exchange_on_gone(reply->x, on_gone, reply);
 }
 
+/* For the line of this request in the log. */
+static void note_tokens(const pn_reply *reply) {
+    if (!reply->g) return;
+    const pn_usage u = pn_generation_usage(reply->g);
+    pn_exchange_set_tokens(reply->x, u.n_prompt, u.n_completion);
+}
+
 void pn_reply_failed(void *user, pn_generation *g, const pn_api_error *e) {
     pn_reply *reply = user;
     (void)g;
+    note_tokens(reply);
     if (!reply->streams) {
         pn_api_error_reply(reply->x, e);
         return;
@@ -67,6 +75,7 @@ static void reply_no_memory(pn_exchange *x) {
 }
 
 void pn_reply_json(pn_reply *reply, pn_text *text) {
+    note_tokens(reply);
     if (text->failed)
         reply_no_memory(reply->x);
     else
@@ -87,6 +96,7 @@ void pn_reply_event(pn_reply *reply, pn_text *text) {
 
 void pn_reply_done(pn_reply *reply) {
     static const char done[] = "data: [DONE]\n\n";
+    note_tokens(reply);
     (void)pn_exchange_write(reply->x, done, sizeof done - 1);
     pn_exchange_end(reply->x);
 }

@@ -68,7 +68,7 @@ bool pn_field_text(const json_t *object, const char *name, const char **text, pn
 /* The same for booleans: *value stays as it is when the member is absent. */
 bool pn_field_flag(const json_t *object, const char *name, bool *value, pn_api_error *e);
 /* An integer of the range; absent: *value stays. */
-bool pn_field_int(const json_t *object, const char *name, int64_t low, int64_t high,
-                     int64_t *value, pn_api_error *e);
+bool pn_field_int(const json_t *object, const char *name, int64_t low, int64_t high, int64_t *value,
+                  pn_api_error *e);
 
 #endif

@@ -230,10 +230,25 @@ static void *run_engine(void *user) {
 
 /* ---- what http.c calls ----------------------------------------------------------------------- */
 
+/* Only where somebody asked for it. */
+static void log_prompt(const server *s, const pn_exchange *x) {
+    size_t n;
+    const char *body = pn_exchange_body(x, &n);
+    const char *path = pn_exchange_path(x);
+    size_t room = n + strlen(path) + 4;
+    char *line = n ? malloc(room) : NULL;
+    if (!line) return;
+    snprintf(line, room, "%s: %s", path, body);
+    pn_clean_line(line);
+    note(s, line);
+    free(line);
+}
+
 static void handle(void *user, pn_exchange *x, const pn_route *route) {
     server *s = user;
     pn_api_error e;
     if (atomic_load(&s->state) == SERVER_READY || route->handler == api_page) {
+        if (s->service.log_prompts) log_prompt(s, x);
         route->handler(&s->service, x);
         return;
     }
@@ -341,7 +356,19 @@ static puna_status open_all(server *s, puna_error *err) {
     return PUNA_OK;
 }
 
-/* The engine goes first, then nobody begins anything; the workers write what is left to write. */
+/* Ends what is left of requests: their last events make work for the workers, which may ask the scheduler
+ * for something once more. Nobody else steps it by now. */
+static void end_requests(server *s) {
+    puna_scheduler *scheduler = s->service.scheduler;
+    for (;;) {
+        bool busy;
+        pn_workers_wait(s->service.workers);
+        if (puna_scheduler_requests(scheduler, NULL, 0) == 0) return;
+        cancel_all(scheduler);
+        puna_scheduler_step(scheduler, 0, &busy, NULL);
+    }
+}
+
 static void close_all(server *s) {
     pn_service *service = &s->service;
     atomic_store(&s->ending, true);
@@ -349,8 +376,9 @@ static void close_all(server *s) {
         if (atomic_load(&s->state) == SERVER_READY) puna_scheduler_wake(service->scheduler);
         pthread_join(s->engine, NULL);
     }
-    puna_scheduler_free(service->scheduler);
+    if (service->scheduler) end_requests(s);
     pn_workers_free(service->workers);
+    puna_scheduler_free(service->scheduler);
     signalled = NULL;
     pn_http_free(s->http);
     puna_chat_free(service->chat);

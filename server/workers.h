@@ -18,6 +18,8 @@ struct pn_job {
 puna_status pn_workers_open(int32_t n_threads, pn_workers **workers, puna_error *err);
 /* Runs what is left, then ends the threads. */
 void pn_workers_free(pn_workers *workers);
+/* Returns when no job is left and none runs. */
+void pn_workers_wait(pn_workers *workers);
 /* From any thread. */
 void pn_workers_post(pn_workers *workers, pn_job *job);
 

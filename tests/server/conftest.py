@@ -56,5 +56,5 @@ def smol_server():
     model = os.environ.get("PUNA_TEST_MODEL", "")
     if not pathlib.Path(model).is_file():
         pytest.skip("PUNA_TEST_MODEL names no file")
-    with serving.Server("-m", model, "-np", 4, "-c", 2048, "--alias", "smollm2") as one:
+    with serving.Server("-m", model, "-np", 4, "-c", 2048, "-b", 64, "-t", 1, "--alias", "smollm2") as one:
         yield one

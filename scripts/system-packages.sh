@@ -5,6 +5,7 @@
 # already is left alone, so a second run does nothing.
 
 has() { command -v "$1" >/dev/null 2>&1; }
+has_daemon() { has "$1" || [ -x "/usr/sbin/$1" ]; }
 has_library() { has pkg-config && pkg-config --exists "$1"; }
 has_pip() { python3 -m pip --version >/dev/null 2>&1; }
 has_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
@@ -47,6 +48,17 @@ find_missing_test() {
     has_library cmocka || missing libcmocka-dev libcmocka-devel cmocka
     has_library libmicrohttpd || missing libmicrohttpd-dev libmicrohttpd-devel libmicrohttpd
     has_venv || missing python3-venv python3 python3
+    [ "${CI:-}" = true ] && find_missing_deployment
+    return 0
+}
+
+# For the tests of examples/server. Some of it starts when it is installed: on nobody's own machine, only in CI.
+find_missing_deployment() {
+    has openssl || missing openssl openssl openssl
+    has systemd-analyze || missing systemd systemd -
+    has_daemon nginx || missing nginx-light nginx nginx
+    { has_daemon munged && has_daemon slurmctld && has_daemon slurmd; } ||
+        missing "slurm-wlm munge" "slurm slurm-slurmctld slurm-slurmd munge" -
 }
 
 # What may change the system: root as it is, others through sudo.

@@ -435,7 +435,8 @@ def test_logits(tmp_path):
     last = struct.unpack("<49152f", raw[-4 * 49152:])
     for entry in top:
         assert math.isclose(last[entry["id"]], entry["logit"], rel_tol=1e-6)
-    total = math.log(sum(math.exp(x - max(last)) for x in last)) + max(last)
+    highest = max(last)
+    total = math.log(sum(math.exp(x - highest) for x in last)) + highest
     assert math.isclose(top[0]["logit"] - total, top[0]["logprob"], rel_tol=1e-5)
     refused(puna(*args, "--all", "/nowhere/all.f32"), 1, "/nowhere/all.f32")
     refused(puna("logits", "-m", MODEL, "--ids", "1,x"), 1, "x")

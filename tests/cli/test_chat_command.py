@@ -385,6 +385,8 @@ def test_leaving(chat):
     t.child.send("\x04")
     assert t.status() == 0
     t = chat()
+    while t.child.getecho():  # the editor has the terminal now
+        time.sleep(0.01)
     t.child.send("some words")
     t.expect("words")
     t.child.send("\x03")

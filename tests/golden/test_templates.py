@@ -10,8 +10,8 @@ import datetime
 import json
 import os
 import pathlib
+import resource
 import subprocess
-import time
 
 import pytest
 
@@ -117,6 +117,12 @@ def test_small_templates():
     report(data["cases"], answers, [c["id"] for c in data["cases"]])
 
 
+def children_seconds():
+    """Processor time of programs that have ended: what else the machine does is not theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_abusive_templates():
     path = DATA / "jinja" / "abuse.json"
     if not path.exists():
@@ -129,10 +135,10 @@ def test_abusive_templates():
         parts = json.loads(parts) if isinstance(parts, str) else parts
         template = case.get("template") or "".join(text * count for text, count in parts)
         request = {"template": template, "vars": variables, "marker": case["id"] == "invalid-utf8-marker"}
-        begin = time.monotonic()
+        begin = children_seconds()
         sanitized = "san" in RENDER if RENDER else False  # a sanitizer's shadow does not fit the bound
         answer = render([request], None if sanitized else MEMORY)[0]
-        took = time.monotonic() - begin
+        took = children_seconds() - begin
         slowest = max(slowest, (took, case["id"]))
         if took > SECONDS * (10 if sanitized else 1):
             bad.append(f"{case['id']}: {took:.1f} s")

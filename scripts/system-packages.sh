@@ -55,6 +55,7 @@ find_missing_test() {
 
 # For the tests of examples/server. Some of it starts when it is installed: on nobody's own machine, only in CI.
 find_missing_deployment() {
+    has promtool || welcome prometheus golang-github-prometheus prometheus
     has openssl || missing openssl openssl openssl
     has systemd-analyze || missing systemd systemd -
     has_daemon nginx || missing nginx-light nginx nginx

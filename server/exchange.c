@@ -117,7 +117,7 @@ void pn_exchange_close(pn_exchange *x, bool complete) {
     x->peer = NULL;
     if (complete) {
         pthread_mutex_lock(&x->lock);
-        x->gone = true;
+        x->gone = x->complete = true;
         pthread_mutex_unlock(&x->lock);
     } else {
         pn_exchange_leave(x, false);
@@ -353,11 +353,12 @@ void pn_exchange_leave(pn_exchange *x, bool no_more) {
     bool watched = x->gone_fn != NULL;
     pthread_mutex_unlock(&x->gone_lock);
     pthread_mutex_lock(&x->lock);
-    bool complete = x->state == PN_RESPONSE_WHOLE || x->state == PN_RESPONSE_ENDED;
+    bool written = x->state == PN_RESPONSE_WHOLE || x->state == PN_RESPONSE_ENDED;
     x->no_more = true;
-    if (!no_more || (watched && !complete)) x->gone = true;
-    bool gone = x->gone;
-    if (gone) wake(x);
+    bool was_gone = x->gone;
+    if (!no_more || (watched && !written)) x->gone = true;
+    bool gone = x->gone && !x->complete;
+    if (gone && !was_gone) wake(x);
     pthread_mutex_unlock(&x->lock);
     if (gone) call_gone(x);
 }
@@ -376,14 +377,15 @@ void pn_exchange_on_gone(pn_exchange *x, pn_gone_fn fn, void *user) {
 pn_wake_reason pn_exchange_woken(pn_exchange *x) {
     pthread_mutex_lock(&x->lock);
     x->queued = false;
-    pn_wake_reason reason = {x->parked, x->gone, x->state};
-    bool leaves = x->no_more && !x->gone;
+    pn_wake_reason reason = {x->parked, x->gone};
+    bool no_more = x->no_more;
     x->parked = false;
     pthread_mutex_unlock(&x->lock);
-    if (!leaves && !reason.gone) return reason;
-    pn_exchange_leave(x, true); /* a function may have been set since */
-    pthread_mutex_lock(&x->lock);
-    reason.gone = x->gone;
-    pthread_mutex_unlock(&x->lock);
+    if (no_more) { /* a function may have been set since */
+        pn_exchange_leave(x, true);
+        pthread_mutex_lock(&x->lock);
+        reason.gone = x->gone;
+        pthread_mutex_unlock(&x->lock);
+    }
     return reason;
 }

@@ -74,10 +74,11 @@ struct pn_exchange {
     double written_s; /* when something was put into out last */
     bool at_event;    /* what was written ends an event of a text/event-stream: a ping may follow */
     bool is_events;
-    bool gone;    /* nobody reads any more */
-    bool no_more; /* the client says that it sends nothing any more */
-    bool parked;  /* the connection is suspended until there is something to do */
-    bool queued;  /* in the wake list */
+    bool complete; /* all was sent: nobody leaves any more */
+    bool gone;     /* nobody reads any more */
+    bool no_more;  /* the client says that it sends nothing any more */
+    bool parked;   /* the connection is suspended until there is something to do */
+    bool queued;   /* in the wake list */
     pn_exchange *next;
 
     pthread_mutex_t gone_lock; /* recursive; held while gone_fn runs */
@@ -110,7 +111,6 @@ void pn_exchange_ping(pn_exchange *x, double before_s, double now_s);
 typedef struct pn_wake_reason {
     bool parked; /* its connection waits, and is to be resumed */
     bool gone;   /* nothing more can be sent */
-    pn_response_state state;
 } pn_wake_reason;
 pn_wake_reason pn_exchange_woken(pn_exchange *x);
 /* Takes the list of those that are to be looked at, linked by next; each is an owner to be dropped with

@@ -52,9 +52,10 @@ typedef struct row {
 #define SETTING        (1u << 31) /* no command: the row can be changed in a chat */
 #define ALL_COMMANDS   (~SETTING)
 #define GENERATING     (CMD_RUN | CMD_CHAT)
-#define SAMPLING       (CMD_RUN | CMD_CHAT | CMD_SERVE | SETTING)
+#define SCHEDULED      (CMD_SERVE | CMD_BATCH)
+#define SAMPLING       (CMD_RUN | CMD_CHAT | SCHEDULED | SETTING)
 #define WITH_MODEL     (ALL_COMMANDS & ~(unsigned)(CMD_PULL | CMD_LS | CMD_RM | CMD_GRAMMAR))
-#define WITH_ENGINE    (CMD_RUN | CMD_CHAT | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_EMBED | CMD_SERVE)
+#define WITH_ENGINE    (CMD_RUN | CMD_CHAT | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_EMBED | SCHEDULED)
 #define WITH_PROMPT    (CMD_RUN | CMD_LOGITS | CMD_TOKENIZE | CMD_EMBED)
 #define WITH_JSON                                                                                  \
     (CMD_RUN | CMD_CHAT | CMD_SHOW | CMD_PLAN | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_TOKENIZE | \
@@ -105,7 +106,7 @@ static const row rows[] = {
      "go on with a conversation that /save wrote"},
     {NULL, "context-overflow", NULL, NULL, WHEN_FULL, CMD_CHAT, OPTION(overflow), 0, 0, "WHAT",
      "when the context is full: stop, drop the oldest turns, or ask (ask)"},
-    {NULL, "template", "chat-template-file", NULL, TEXT, CMD_CHAT | CMD_SERVE,
+    {NULL, "template", "chat-template-file", NULL, TEXT, CMD_CHAT | SCHEDULED,
      OPTION(template_path), 0, 0, "FILE", "a Jinja template in place of the model's"},
     {NULL, "chat-template-kwargs", NULL, NULL, TEXT, CMD_CHAT, OPTION(template_vars), 0, 0, "JSON",
      "further variables of the template, such as '{\"enable_thinking\": false}'"},
@@ -117,7 +118,7 @@ static const row rows[] = {
      "read further variables of the template from FILE, a JSON object"},
     {NULL, "template", "chat-template-file", NULL, TEXT, CMD_RENDER, OPTION(template_path), 0, 0,
      "FILE", "a Jinja template in place of the model's; messages reach it as they are"},
-    {NULL, "chat-template", NULL, NULL, TEXT, CMD_RENDER | CMD_CHAT | CMD_SERVE,
+    {NULL, "chat-template", NULL, NULL, TEXT, CMD_RENDER | CMD_CHAT | SCHEDULED,
      OPTION(chat_template), 0, 0, "NAME",
      "a known format in place of the model's template; an unknown NAME lists them"},
     {NULL, "bos", NULL, NULL, TEXT, CMD_RENDER, OPTION(bos), 0, 0, "TEXT",
@@ -200,13 +201,20 @@ static const row rows[] = {
      BIG, "N", "DRY: repeated tokens that cost nothing (2)"},
     {NULL, "dry-penalty-last-n", NULL, NULL, WHOLE, SAMPLING, OPTION(sampler.dry_penalty_last_n),
      -1, BIG, "N", "DRY: how many last tokens it looks at; -1 all of them (64)"},
-    {NULL, "dry-sequence-breaker", NULL, NULL, BREAKER, GENERATING | CMD_SERVE, 0, 0, 0, "TEXT",
+    {NULL, "dry-sequence-breaker", NULL, NULL, BREAKER, GENERATING | SCHEDULED, 0, 0, 0, "TEXT",
      "DRY: text that ends a sequence, in place of \\n : \" *; may be repeated; \"none\" for no "
      "breaker"},
     {NULL, "logit-bias", NULL, NULL, BIAS, GENERATING, 0, 0, 0, "ID+X",
      "add X to the logit of token ID: 15043+1, 15043-1.5, 15043-inf; may be repeated"},
-    {NULL, "chain", NULL, NULL, CHAIN, GENERATING | CMD_SERVE, OPTION(sampler.chain), 0, 0, "NAME",
+    {NULL, "chain", NULL, NULL, CHAIN, GENERATING | SCHEDULED, OPTION(sampler.chain), 0, 0, "NAME",
      "order of the samplers: llama.cpp or llama-cpp-python (llama.cpp)"},
+
+    {"files", "input", NULL, "i", TEXT, CMD_BATCH, OPTION(batch_in), 0, 0, "FILE",
+     "read the requests from FILE, one a line; - is standard input (-)"},
+    {NULL, "output", NULL, "o", TEXT, CMD_BATCH, OPTION(batch_out), 0, 0, "FILE",
+     "write the answers to FILE, one a line; - is standard output (-)"},
+    {NULL, "resume", NULL, NULL, FLAG, CMD_BATCH, OPTION(resume), 0, 0, NULL,
+     "leave out what the output has already, and add to it"},
 
     {"server", "host", NULL, NULL, TEXT, CMD_SERVE, OPTION(host), 0, 0, "ADDRESS",
      "where to listen; 0.0.0.0 is reached from other machines, and an API key is made (127.0.0.1)"},
@@ -214,7 +222,7 @@ static const row rows[] = {
      "port to listen at; 0 takes one that is free (8080)"},
     {NULL, "port-file", NULL, NULL, TEXT, CMD_SERVE, OPTION(port_file), 0, 0, "FILE",
      "write the port into FILE as soon as it is open; removed at the end"},
-    {NULL, "alias", NULL, "a", TEXT, CMD_SERVE, OPTION(alias), 0, 0, "NAME",
+    {NULL, "alias", NULL, "a", TEXT, SCHEDULED, OPTION(alias), 0, 0, "NAME",
      "the model's name in the API (the file's name)"},
     {NULL, "api-key", NULL, NULL, TEXTS, CMD_SERVE, OPTION(api_keys), 0, 0, "KEY",
      "answer only requests with this key; several with commas between; better PUNA_API_KEY or:"},
@@ -253,16 +261,16 @@ static const row rows[] = {
     {NULL, "log-prompts", NULL, NULL, FLAG, CMD_SERVE, OPTION(log_prompts), 0, 0, NULL,
      "write the texts of requests to standard error"},
 
-    {"engine", "ctx-size", NULL, "c", WHOLE, CMD_SERVE, OPTION(n_ctx), 0, BIG, "N",
+    {"engine", "ctx-size", NULL, "c", WHOLE, SCHEDULED, OPTION(n_ctx), 0, BIG, "N",
      "context length of each request in tokens; 0 is what the model was trained for, cut to what "
      "fits into half of the free memory (0)"},
-    {NULL, "parallel", NULL, "np", WHOLE, CMD_SERVE, OPTION(n_seq), 1, 1024, "N",
+    {NULL, "parallel", NULL, "np", WHOLE, SCHEDULED, OPTION(n_seq), 1, 1024, "N",
      "requests computed at once; others wait (16)"},
-    {NULL, "kv-size", NULL, NULL, WHOLE, CMD_SERVE, OPTION(n_kv), 0, BIG, "N",
+    {NULL, "kv-size", NULL, NULL, WHOLE, SCHEDULED, OPTION(n_kv), 0, BIG, "N",
      "tokens that the KV cache holds for all requests together; 0 is a full context for each, cut "
      "to "
      "what fits into half of the free memory (0)"},
-    {NULL, "ctx-size", NULL, "c", WHOLE, (WITH_ENGINE & ~(unsigned)CMD_SERVE) | CMD_PLAN,
+    {NULL, "ctx-size", NULL, "c", WHOLE, (WITH_ENGINE & ~(unsigned)SCHEDULED) | CMD_PLAN,
      OPTION(n_ctx), 0, BIG, "N",
      "context length in tokens; 0 is what the model was trained for, cut to what fits (0)"},
     {NULL, "batch-size", NULL, "b", WHOLE, WITH_ENGINE | CMD_PLAN, OPTION(n_batch), 1, 65536, "N",
@@ -651,6 +659,7 @@ int options_parse(options *o, const command *cmd, int argc, char **argv) {
     o->repetitions = 5;
     o->n_chunks = -1;
     if (cmd->bit == CMD_SERVE) set_serving_defaults(o);
+    if (cmd->bit == CMD_BATCH) o->n_seq = 16;
     puna_sampler_params_init(&o->sampler, PUNA_CHAIN_LLAMA_CPP);
     int status = read_environment(o);
     const char *from_environment = o->model;

@@ -106,6 +106,10 @@ struct options {
     float write_s;
     float ping_s;
     float grace_s;
+    /* batches */
+    const char *batch_in;
+    const char *batch_out;
+    bool resume;
     /* what to print */
     const char *all_path;
     int32_t top;

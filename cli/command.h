@@ -31,6 +31,7 @@ enum command_bit {
     CMD_CHAT = 1u << 11,
     CMD_EMBED = 1u << 12,
     CMD_SERVE = 1u << 13,
+    CMD_BATCH = 1u << 14,
     CMD_PULL = 1u << 20,
     CMD_LS = 1u << 21,
     CMD_RM = 1u << 22
@@ -62,5 +63,6 @@ int cmd_rm(const options *o);
 int cmd_grammar(const options *o);
 int cmd_chat(const options *o);
 int cmd_serve(const options *o);
+int cmd_batch(const options *o);
 
 #endif

@@ -25,10 +25,21 @@ static const command commands[] = {
      "(exit status 130).\n",
      cmd_chat},
     {"serve", CMD_SERVE, "[-m FILE] [options]", "an HTTP server with OpenAI's API, and a chat page",
-     "Answers many clients at once at http://127.0.0.1:8080, as OpenAI's API does, and at / with a\n"
+     "Answers many clients at once at http://127.0.0.1:8080, as OpenAI's API does, and at / with "
+     "a\n"
      "page to chat. Only this machine reaches it, unless --host says otherwise. Ctrl-C or SIGTERM\n"
      "ends it when the requests under way are answered (--grace).\n",
      cmd_serve},
+    {"batch", CMD_BATCH, "[-m FILE] [-i FILE] [-o FILE] [options]",
+     "answer many requests from a file, as many at once as pays",
+     "Each line is a request in the form of OpenAI's batches ({\"custom_id\", \"method\", "
+     "\"url\",\n"
+     "\"body\"}) or its body alone, with \"messages\", \"prompt\" or \"input\". Each answer is a "
+     "line,\n"
+     "written when it is there: custom_id (or line-N) says whose it is. A request that cannot be\n"
+     "answered has an error in its place, the others go on, and the exit status is 1 in the end.\n"
+     "Ctrl-C keeps what is done (exit status 130); --resume goes on from there.\n",
+     cmd_batch},
     {"tokenize", CMD_TOKENIZE, "[-m FILE] [TEXT ...] [options]", "turn text into tokens",
      "Reads the words given, or -p, -f, or standard input to its end. Works on\n"
      "vocabulary-only files too.\n",

@@ -63,7 +63,7 @@ static json_t *text_or_null(const char *text) {
 
 char *pn_api_error_json(const pn_exchange *x, const pn_api_error *e) {
     json_t *object =
-        pn_exchange_dialect(x) == PN_DIALECT_ANTHROPIC
+        x && pn_exchange_dialect(x) == PN_DIALECT_ANTHROPIC
             ? json_pack("{s:s, s:{s:s, s:s}}", "type", "error", "error", "type",
                         anthropic_type(e->status), "message", e->message)
             : json_pack("{s:{s:s, s:s, s:o, s:o}}", "error", "message", e->message, "type", e->type,

@@ -24,7 +24,7 @@ bool pn_api_refuse(pn_api_error *e, int status, const char *type, const char *co
  * context_length_exceeded, STATE 429 with queue_full, TIMEOUT 408, NOMEM and the rest 500. */
 bool pn_api_refuse_status(pn_api_error *e, const puna_error *err, const char *param);
 
-/* The body of an error in the form of the exchange's route, to be freed by the caller; NULL without
+/* The body of an error in the form of the exchange's route (NULL: OpenAI's), to be freed by the caller; NULL without
  * memory. */
 char *pn_api_error_json(const pn_exchange *x, const pn_api_error *e);
 /* Replies with it, and with Retry-After where the status is 429 or 503. */

@@ -140,64 +140,11 @@ static bool on_load_progress(void *user, double fraction) {
     return !progress || progress(s->o->model.progress_user, fraction);
 }
 
-/* Where nothing was asked for: a request may have the context that the model was trained for, and all of
- * them share a cache that takes at most half of the memory that is free. */
-static puna_status choose_sizes(const server *s, puna_engine_options *engine, puna_error *err) {
-    puna_engine_options one = *engine;
-    puna_memory_plan plan = {.size = sizeof plan};
-    if (engine->n_kv) return PUNA_OK;
-    one.n_seq = 1;
-    puna_status status = puna_engine_plan(s->service.model, &one, &plan, err);
-    if (status != PUNA_OK) return status;
-    uint64_t half = plan.available_bytes / 2;
-    uint64_t each = plan.kv_bytes_per_position ? plan.kv_bytes_per_position : 1;
-    int64_t fits = (int64_t)(half / each);
-    if (engine->n_ctx == 0) {
-        int64_t n_ctx = plan.n_ctx;
-        if (n_ctx > fits) n_ctx = fits > 512 ? fits / 64 * 64 : 512;
-        engine->n_ctx = n_ctx < plan.n_ctx ? (int32_t)n_ctx : plan.n_ctx;
-    }
-    int64_t all = (int64_t)engine->n_seq * engine->n_ctx;
-    engine->n_kv = all < fits ? all : fits > engine->n_ctx ? fits / 64 * 64 : engine->n_ctx;
-    if (engine->n_kv < engine->n_ctx) engine->n_kv = engine->n_ctx;
-    return PUNA_OK;
-}
-
-static const char *model_name(server *s) {
-    const char *path = s->o->model_path;
-    const char *slash = strrchr(path, '/');
-    snprintf(s->name, sizeof s->name, "%s", s->o->alias ? s->o->alias : slash ? slash + 1 : path);
-    pn_clean_line(s->name);
-    return s->name;
-}
-
 static puna_status load(server *s, puna_error *err) {
-    pn_service *service = &s->service;
     puna_model_options model = s->o->model;
-    puna_scheduler_options scheduler = s->o->scheduler;
     model.progress = on_load_progress;
     model.progress_user = s;
-    puna_status status = puna_model_open(s->o->model_path, &model, &service->model, err);
-    if (status == PUNA_OK) {
-        service->info.size = sizeof service->info;
-        puna_model_get_info(service->model, &service->info);
-        /* a model that cannot chat still completes */
-        if (puna_chat_open(service->model, &s->o->chat, &service->chat, &service->chat_error) !=
-            PUNA_OK)
-            service->chat = NULL;
-        status = choose_sizes(s, &scheduler.engine, err);
-    }
-    if (status == PUNA_OK && !service->chat && (s->o->chat.format || s->o->chat.template_text)) {
-        *err = service->chat_error; /* somebody asked for this way */
-        return err->code;
-    }
-    if (status == PUNA_OK)
-        status = puna_scheduler_open(service->model, &scheduler, &service->scheduler, err);
-    if (status == PUNA_OK) {
-        service->plan.size = sizeof service->plan;
-        puna_scheduler_get_plan(service->scheduler, &service->plan);
-    }
-    return status;
+    return pn_service_load(&s->service, &model, &s->o->chat, &s->o->scheduler, err);
 }
 
 static void step_until_ending(server *s) {
@@ -318,8 +265,7 @@ static puna_status open_http(server *s, int fd, puna_error *err) {
 static puna_status open_service(server *s, puna_error *err) {
     const pn_server_options *o = s->o;
     pn_service *service = &s->service;
-    service->model_name = model_name(s);
-    service->model_path = o->model_path;
+    pn_service_set_name(service, o->model_path, o->alias, s->name);
     service->created = (int64_t)time(NULL);
     service->defaults = o->defaults;
     service->slots = o->slots;

@@ -27,6 +27,13 @@ typedef struct pn_service {
     pn_metrics *metrics;          /* every event that ends a request is to be told to it */
 } pn_service;
 
+/* Sets model_path and model_name, which is kept in name: the alias, or the file's name. */
+void pn_service_set_name(pn_service *service, const char *path, const char *alias, char name[256]);
+/* Opens model_path, its chat, and a scheduler for it; what is open is the caller's, also on failure. */
+puna_status pn_service_load(pn_service *service, const puna_model_options *model,
+                            const puna_chat_options *chat, const puna_scheduler_options *scheduler,
+                            puna_error *err);
+
 /* A row of routes.def: runs on a worker. */
 typedef void pn_handler(pn_service *service, pn_exchange *x);
 

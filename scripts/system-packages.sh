@@ -47,6 +47,7 @@ find_missing_model() {
 find_missing_test() {
     has_library cmocka || missing libcmocka-dev libcmocka-devel cmocka
     has_library libmicrohttpd || missing libmicrohttpd-dev libmicrohttpd-devel libmicrohttpd
+    has c++ || welcome g++ gcc-c++ -
     has ccache || welcome ccache ccache ccache
     has_venv || missing python3-venv python3 python3
     [ "${CI:-}" = true ] && find_missing_deployment

@@ -510,10 +510,6 @@ static size_t too_deep(const char *s, size_t n) {
 json_t *pn_body_read(const pn_exchange *x, pn_api_error *e) {
     size_t n = 0;
     const char *text = pn_exchange_body(x, &n);
-    return pn_body_parse(text, n, e);
-}
-
-json_t *pn_body_parse(const char *text, size_t n, pn_api_error *e) {
     const size_t deep = too_deep(text, n);
     json_error_t error;
     if (n == 0) {

@@ -59,7 +59,6 @@ bool pn_params_schema(pn_params *p, json_t *schema, const char *param, pn_api_er
 /* The request's body: a JSON object without NUL, duplicate keys, deep nesting or numbers that do not fit,
  * to be released with json_decref; NULL with *e, which says where it is wrong. */
 json_t *pn_body_read(const pn_exchange *x, pn_api_error *e);
-json_t *pn_body_parse(const char *text, size_t n_bytes, pn_api_error *e);
 /* "PARAM: expected WHAT, got a string"; returns false. value NULL: "is missing". */
 bool pn_refuse_value(pn_api_error *e, const char *param, const char *what, const json_t *value);
 /* The member, or NULL where it is absent or null. */

@@ -23,6 +23,7 @@ typedef struct pn_device_config {
 
 /* What a device allocates, by purpose, in bytes. */
 typedef struct pn_device_memory {
+    uint64_t weights_bytes; /* copies of weights; 0 where they are read in the mapped file */
     uint64_t kv_bytes, kv_bytes_per_page;
     uint64_t activations_bytes, logits_bytes, scratch_bytes;
 } pn_device_memory;

@@ -1,0 +1,105 @@
+/* cuda_device.h: what the host files of the CUDA backend share.
+ *
+ * cuda_device.c owns the device: its memory plan, opening, pages; upload.c brings the weights; walk.c computes a
+ * batch; driver.c speaks to the driver. Addresses on the card are uint64_t: the host cannot follow them. */
+#ifndef PN_CUDA_CUDA_DEVICE_H
+#define PN_CUDA_CUDA_DEVICE_H
+
+#include "backend/kv_rows.h"
+#include "cuda/card.h"
+#include "cuda/args.h"
+#include "cuda/repack.h"
+
+/* The kernels as the driver loads them (a fatbin that CMake embeds), or NULL in a build without
+ * nvcc. */
+const void *pn_cuda_image(void);
+
+typedef struct pn_cuda_weight {
+    const pn_weight *w;
+    const pn_cuda_format *format;
+    uint64_t address, expert_bytes;
+    uint32_t row_bytes;
+    void *few_1, *few_8, *many, *embed; /* kernels */
+} pn_cuda_weight;
+
+/* What an operation of the plan needs on the card. */
+typedef struct pn_cuda_op {
+    const pn_cuda_weight *w[3], *router;
+    uint64_t bias[3], norm; /* 0: none */
+} pn_cuda_op;
+
+enum { PN_CUDA_N_GROUP_SIZES = 4, PN_CUDA_SPLIT_ROWS = 8 };
+
+/* The lists of a batch: one block that is filled on the host and copied as a whole. Offsets in bytes. */
+typedef struct pn_cuda_lists {
+    size_t tokens, positions, seqs, outputs, logits; /* int32 [n_batch] */
+    size_t groups[PN_CUDA_N_GROUP_SIZES]; /* int32 [n_batch][2]: rows in groups of up to 8 >> i */
+    size_t ropes;                         /* float [n_ropes][n_batch][max_rot] */
+    size_t tables;                        /* int32 [n_tables][table_width] */
+    size_t bytes;
+} pn_cuda_lists;
+
+/* Every block on the card, in bytes. What `memory` promises is what `open` takes. */
+typedef struct pn_cuda_sizes {
+    size_t weights, vectors;
+    size_t page, kv; /* of all layers */
+    size_t work, logits;
+    size_t acts_q[2], acts_sums[2], acts_d[2]; /* for weights in blocks of 32, of 256 */
+    size_t partials;
+    size_t moe_scores, moe_pairs, moe_first, moe_ff, moe_down; /* pairs: each of four lists */
+    pn_cuda_lists lists;
+    int32_t n_tables, table_width, max_rot;
+} pn_cuda_sizes;
+
+/* Functions of the module that are not one per format. */
+typedef struct pn_cuda_kernels {
+    void *quantize, *norm, *rope, *glu, *add, *cap, *select, *attention_merge;
+    void *route, *group, *combine;
+    void *kv_store, *attention_128, *attention_256, *attention_512; /* by the size of a head */
+} pn_cuda_kernels;
+
+struct pn_device {
+    const pn_plan *plan;
+    pn_device_config config;
+    pn_cuda_sizes sizes;
+    pn_cuda_driver driver;
+    pn_cuda_card card;
+    int ordinal_device;
+    void *context, *module, *stream;
+    bool has_context;
+    pn_cuda_kernels kernels;
+    pn_cuda_weight *weights; /* [plan->n_weights] */
+    pn_cuda_op *ops;         /* [plan->n_ops] */
+    uint64_t *kv;            /* [plan->n_attns] pages of each layer */
+    uint64_t vectors, work, logits, partials, lists;
+    uint64_t acts_q[2], acts_sums[2], acts_d[2]; /* for weights in blocks of 32, of 256 */
+    uint64_t moe_scores, moe_chosen, moe_weights, moe_places, moe_rows, moe_first;
+    uint64_t moe_gate, moe_up, moe_down;
+    unsigned char *host_lists; /* pinned, sizes.lists.bytes */
+    unsigned char *host_out;   /* pinned: rows that come back */
+    size_t host_out_bytes;
+    double *rope_freqs;     /* [n_ropes][max_rot / 2] */
+    float *rope_magnitudes; /* [n_ropes] */
+};
+
+/* Pointers for the arguments of kernels. */
+static inline void *pn_cuda_pointer(uint64_t address) {
+    return (void *)(uintptr_t)address;
+}
+
+static inline pn_cuda_acts pn_cuda_acts_of(const pn_device *dev, bool is_256) {
+    return (pn_cuda_acts){.q = pn_cuda_pointer(dev->acts_q[is_256]),
+                          .sum_16 = pn_cuda_pointer(dev->acts_sums[is_256]),
+                          .d = pn_cuda_pointer(dev->acts_d[is_256])};
+}
+
+/* Copies all weights and vectors to their addresses. */
+puna_status pn_cuda_upload(pn_device *dev, puna_error *err);
+
+/* Computes the batch whose lists are in host_lists. */
+puna_status pn_cuda_walk(pn_device *dev, const pn_batch *batch, puna_error *err);
+
+/* Fills host_lists from the batch; *bytes gets how many of them are used. */
+void pn_cuda_fill_lists(pn_device *dev, const pn_batch *batch, size_t *bytes);
+
+#endif

@@ -1,0 +1,440 @@
+/* linear_codes.cu: products of weights of integer codes with int8 activations, for few rows of activations
+ * (dp4a, one warp per row of weights) and for many (tensor cores, mma of int8).
+ *
+ * The sums are those of the CPU (src/cpu/isa/matmul_tile.h), bit for bit: inside a block exact integers, then
+ * one fused multiply-add per block in block order. So a row of activations gets the same bits alone or
+ * beside others, and on the CPU. That is why many rows use int8 tensor cores and not bf16, whose order of
+ * additions nobody knows. */
+#include "cuda/codes.cuh"
+
+/* The rows of activations of this block's matrix: all, or those of one expert. */
+struct pn_row_range {
+    int first, n;
+};
+static __device__ __forceinline__ pn_row_range pn_rows_of(const pn_cuda_linear_args &a) {
+    if (!a.first) return pn_row_range{0, a.n_rows};
+    const int first = a.first[blockIdx.z];
+    return pn_row_range{first, a.first[blockIdx.z + 1] - first};
+}
+static __device__ __forceinline__ size_t pn_source_row(const pn_cuda_linear_args &a, int row) {
+    return (size_t)(a.rows ? a.rows[row] : row);
+}
+
+/* ---- quantise ---- */
+
+/* One warp per group of 256 inputs of a row; lane l has inputs 8l .. 8l + 7. */
+PN_KERNEL(pn_quantize, pn_cuda_quantize_args, PN_CUDA_BLOCK) {
+    const int lane = threadIdx.x % 32, n_groups = pn_cuda_groups(a.n_in);
+    const int unit = blockIdx.x * (PN_CUDA_BLOCK / 32) + threadIdx.x / 32;
+    if (unit >= a.n_rows * n_groups) return;
+    const int row = unit / n_groups, group = unit % n_groups, at = group * PN_CUDA_GROUP + 8 * lane;
+    float x[8];
+    unsigned largest = 0; /* as the integer of its bits: NaN is largest */
+    for (int i = 0; i < 8; i++) {
+        x[i] = at + i < a.n_in ? a.x[(size_t)row * a.n_in + at + i] : 0.0f;
+        const unsigned bits = __float_as_uint(x[i]) & 0x7fffffffu;
+        largest = bits > largest ? bits : largest;
+    }
+    for (int bits = a.is_256 ? 16 : 2; bits > 0; bits /= 2) {
+        const unsigned other = __shfl_xor_sync(PN_LANES_ALL, largest, bits);
+        largest = other > largest ? other : largest;
+    }
+    const bool is_number = largest < 0x7f800000u;
+    const float max = is_number ? __uint_as_float(largest) : __uint_as_float(0x7fc00000u);
+    const bool is_small = max < 0x1p-100f; /* 127 / max stays finite */
+    const float inverse = is_small || !is_number ? 0.0f : 127.0f / max;
+    const float d = is_small ? 0.0f : is_number ? max / 127.0f : max;
+    unsigned words[2] = {0, 0};
+    int sum = 0;
+    for (int i = 0; i < 8; i++) {
+        /* adding 1.5 * 2^23 leaves the integer, rounded to nearest even, in the low bits */
+        const float shifted = inverse == 0.0f ? 0x1.8p23f : x[i] * inverse + 0x1.8p23f;
+        const int q = (int8_t)(__float_as_uint(shifted) & 255u);
+        words[i / 4] |= (unsigned)(q & 255) << (8 * (i % 4));
+        sum += q;
+    }
+    sum += __shfl_xor_sync(PN_LANES_ALL, sum, 1);
+    uint2 *out = reinterpret_cast<uint2 *>(a.acts.q + (size_t)unit * PN_CUDA_GROUP);
+    out[lane] = uint2{words[0], words[1]};
+    if (lane % 2 == 0) a.acts.sum_16[(size_t)unit * 16 + lane / 2] = (int16_t)sum;
+    if (a.is_256 && lane == 0) a.acts.d[unit] = d;
+    if (!a.is_256 && lane % 4 == 0) a.acts.d[(size_t)unit * 8 + lane / 4] = d;
+}
+
+/* ---- few rows ---- */
+
+/* A warp takes four groups at a time, lane l sub-block l % 8 of group l / 8. Three steps, through a little
+ * shared memory: integer sums of sub-blocks; sums of groups (lane = column, group); the chain of float
+ * additions (lane = column). */
+template <int n_columns> struct pn_few_memory {
+    int sums[n_columns][32][2];
+    float4 terms[n_columns][4];
+};
+
+template <class F, int n_columns>
+static __device__ __forceinline__ void pn_few_sub(const uint8_t *row, const pn_cuda_layout &l,
+                                                  const pn_cuda_acts &acts, const size_t *source,
+                                                  int n, int n_groups, int group, int sub, int lane,
+                                                  pn_few_memory<n_columns> *m) {
+    unsigned words[8];
+    const pn_raw_codes raw = pn_load_codes<F>(row, l, group * PN_CUDA_SUBS + sub);
+    pn_expand_all<F>(raw, words);
+    int scale[2] = {1, 1}, minimum[2] = {1, 1};
+    if (F::is_256)
+        for (int i = 0; i < 2; i++) {
+            const int s = F::sub_weights == 16 ? 2 * sub + i : sub;
+            scale[i] = pn_scale<F>(row, l, group, s);
+            if (F::has_minimum) minimum[i] = pn_minimum<F>(row, l, group, s);
+        }
+#pragma unroll
+    for (int c = 0; c < n_columns; c++) {
+        if (c >= n) break;
+        const size_t at = source[c] * (size_t)n_groups + (size_t)group;
+        const int4 *q =
+            reinterpret_cast<const int4 *>(acts.q + at * PN_CUDA_GROUP + (size_t)sub * 32);
+        const int4 q0 = q[0], q1 = q[1];
+        int first = __dp4a((int)words[0], q0.x, 0), second = __dp4a((int)words[4], q1.x, 0);
+        first = __dp4a((int)words[1], q0.y, first), second = __dp4a((int)words[5], q1.y, second);
+        first = __dp4a((int)words[2], q0.z, first), second = __dp4a((int)words[6], q1.z, second);
+        first = __dp4a((int)words[3], q0.w, first), second = __dp4a((int)words[7], q1.w, second);
+        m->sums[c][lane][0] = first * scale[0] + second * scale[1];
+        if (F::has_minimum) {
+            const int16_t *s = acts.sum_16 + at * 16 + 2 * sub;
+            m->sums[c][lane][1] = s[0] * minimum[0] + s[1] * minimum[1];
+        }
+    }
+}
+
+/* What a group adds: two products (blocks of 256), or the sum of its blocks of 32. */
+template <class F>
+static __device__ __forceinline__ float4 pn_few_group(const uint8_t *row, const pn_cuda_layout &l,
+                                                      const float *d_acts, int group,
+                                                      const int (*sums)[2]) {
+    float d, minimum;
+    if (F::is_256) {
+        int sum = 0, second = 0;
+        for (int i = 0; i < PN_CUDA_SUBS; i++) {
+            sum += sums[i][0];
+            if (F::has_minimum) second += sums[i][1];
+        }
+        pn_load_head<F>(row, l, group, &d, &minimum);
+        return make_float4(d * d_acts[0], (float)sum, -(minimum * d_acts[0]), (float)second);
+    }
+    float s = 0.0f;
+    for (int i = 0; i < PN_CUDA_SUBS; i++) {
+        pn_load_head<F>(row, l, group * PN_CUDA_SUBS + i, &d, &minimum);
+        s = fmaf(d * d_acts[i], (float)sums[i][0], s);
+        if (F::has_minimum) s = fmaf(minimum, d_acts[i] * (float)sums[i][1], s);
+    }
+    return make_float4(s, 0.0f, 0.0f, 0.0f);
+}
+
+template <class F, int n_columns>
+static __device__ __forceinline__ void pn_few(const pn_cuda_linear_args &a) {
+    PN_SHARED(memory);
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const pn_row_range range = pn_rows_of(a);
+    const int o = blockIdx.x * PN_CUDA_FEW_WARPS + warp, first = blockIdx.y * n_columns;
+    if (o >= a.n_out || first >= range.n) return;
+    const int n = range.n - first < n_columns ? range.n - first : n_columns;
+    size_t source[n_columns];
+#pragma unroll
+    for (int c = 0; c < n_columns; c++)
+        source[c] = pn_source_row(a, range.first + first + (c < n ? c : 0));
+    const pn_cuda_layout l = pn_layout<F>(a.n_in);
+    const uint8_t *row =
+        a.weights + (size_t)blockIdx.z * a.expert_bytes + (size_t)o * (size_t)l.row_bytes;
+    pn_few_memory<n_columns> *m = reinterpret_cast<pn_few_memory<n_columns> *>(memory) + warp;
+    const int n_groups = pn_cuda_groups(a.n_in), column = lane / 4;
+    const size_t my_source =
+        pn_source_row(a, range.first + first + (column < n ? column : 0)) * (size_t)n_groups;
+    float acc = 0.0f;
+    for (int at = 0; at < n_groups; at += 4) {
+        const int group = at + lane / 8, term = at + lane % 4;
+        if (group < n_groups)
+            pn_few_sub<F, n_columns>(row, l, a.acts, source, n, n_groups, group, lane % 8, lane, m);
+        __syncwarp();
+        if (column < n && term < n_groups)
+            m->terms[column][lane % 4] =
+                pn_few_group<F>(row, l, a.acts.d + (my_source + (size_t)term) * (F::is_256 ? 1 : 8),
+                                term, m->sums[column] + lane % 4 * 8);
+        __syncwarp();
+        if (column >= n || lane % 4 != 0) continue;
+        for (int i = 0; i < 4 && at + i < n_groups; i++) {
+            const float4 t = m->terms[column][i];
+            acc = F::is_256 ? fmaf(t.x, t.y, acc) : acc + t.x;
+            if (F::is_256 && F::has_minimum) acc = fmaf(t.z, t.w, acc);
+        }
+    }
+    if (column >= n || lane % 4 != 0) return;
+    if (a.bias) acc += a.bias[o];
+    a.out[(size_t)(range.first + first + column) * a.ld_out + o] = acc;
+}
+
+/* ---- many rows ---- */
+
+enum { pn_many_stride = PN_CUDA_GROUP + 16, pn_many_tiles = PN_CUDA_MANY_COLUMNS / 8 };
+
+/* One group of 64 rows of activations. Rows of q are 272 bytes apart: the four words of eight columns then
+ * lie in 32 different banks. */
+struct pn_many_memory {
+    int8_t q[PN_CUDA_MANY_COLUMNS][pn_many_stride];
+    int8_t sum_high[PN_CUDA_MANY_COLUMNS][16], sum_low[PN_CUDA_MANY_COLUMNS][16];
+    float d[PN_CUDA_SUBS][PN_CUDA_MANY_COLUMNS]; /* blocks of 256: d[0] */
+    float offset[PN_CUDA_SUBS][PN_CUDA_MANY_COLUMNS];
+};
+
+static_assert(sizeof(pn_many_memory) == PN_CUDA_MANY_BYTES, "args.h");
+static_assert(sizeof(pn_few_memory<PN_CUDA_FEW>) * PN_CUDA_FEW_WARPS ==
+                  PN_CUDA_FEW_BYTES(PN_CUDA_FEW),
+              "args.h");
+
+/* The sums that meet the minimums, in two signed bytes: 128 * high + low. */
+template <class F>
+static __device__ __forceinline__ void pn_many_sums(const int16_t *sum_16, int column,
+                                                    pn_many_memory *m) {
+    for (int i = 0; i < 16; i++) {
+        int sum = 0;
+        if (F::sub_weights == 16)
+            sum = sum_16[i];
+        else if (i < 8)
+            sum = sum_16[2 * i] + sum_16[2 * i + 1];
+        const int high = (sum + 64) >> 7;
+        m->sum_high[column][i] = (int8_t)high;
+        m->sum_low[column][i] = (int8_t)(sum - 128 * high);
+    }
+}
+
+template <class F>
+static __device__ __forceinline__ void pn_many_stage(const pn_cuda_linear_args &a,
+                                                     const pn_row_range &range, int first,
+                                                     int group, int n_groups, pn_many_memory *m) {
+    for (int i = threadIdx.x; i < PN_CUDA_MANY_COLUMNS * 16; i += PN_CUDA_BLOCK) {
+        const int c = i / 16, part = i % 16;
+        uint4 v = uint4{0, 0, 0, 0};
+        if (first + c < range.n) {
+            const size_t at = pn_source_row(a, range.first + first + c) * (size_t)n_groups;
+            v = reinterpret_cast<const uint4 *>(a.acts.q +
+                                                (at + (size_t)group) * PN_CUDA_GROUP)[part];
+        }
+        *reinterpret_cast<uint4 *>(&m->q[c][16 * part]) = v;
+    }
+    for (int c = threadIdx.x; c < PN_CUDA_MANY_COLUMNS; c += PN_CUDA_BLOCK) {
+        const bool is_there = first + c < range.n;
+        const size_t at =
+            pn_source_row(a, range.first + (is_there ? first + c : first)) * (size_t)n_groups +
+            (size_t)group;
+        if (F::is_256) {
+            m->d[0][c] = is_there ? a.acts.d[at] : 0.0f;
+            if (F::has_minimum) pn_many_sums<F>(a.acts.sum_16 + at * 16, c, m);
+        } else {
+            for (int s = 0; s < PN_CUDA_SUBS; s++) {
+                const float d = is_there ? a.acts.d[at * 8 + (size_t)s] : 0.0f;
+                const int16_t *sums = a.acts.sum_16 + at * 16 + 2 * s;
+                m->d[s][c] = d;
+                m->offset[s][c] = d * (float)(sums[0] + sums[1]);
+            }
+        }
+    }
+}
+
+/* Integer sums of one sub-block for 8 columns: c[4] as mma leaves it, with the scales of two rows applied
+ * where the format has them. */
+template <class F>
+static __device__ __forceinline__ void pn_many_dot(const unsigned words[4], const unsigned b[2],
+                                                   const int scale[2][2], int sums[4]) {
+    if (F::is_256 && F::sub_weights == 16) {
+        for (int h = 0; h < 2; h++) {
+            int c[4] = {0, 0, 0, 0};
+            pn_mma_k16(c, words + 2 * h, b[h]);
+            for (int i = 0; i < 4; i++) sums[i] += c[i] * scale[i / 2][h];
+        }
+        return;
+    }
+    int c[4] = {0, 0, 0, 0};
+    pn_mma_k32(c, words, b);
+    for (int i = 0; i < 4; i++) sums[i] += F::is_256 ? c[i] * scale[i / 2][0] : c[i];
+}
+
+/* One group of 256 for the 16 rows of a warp; rows[0] and rows[1] are those of this lane. */
+template <class F>
+static __device__ __forceinline__ void
+pn_many_group_256(const uint8_t *const rows[2], const pn_cuda_layout &l, int group, int n_tiles,
+                  const pn_many_memory *m, float acc[pn_many_tiles][4]) {
+    const int lane = threadIdx.x % 32, j = lane % 4;
+    int sums[pn_many_tiles][4];
+#pragma unroll
+    for (int t = 0; t < pn_many_tiles; t++)
+        for (int i = 0; i < 4; i++) sums[t][i] = 0;
+#pragma unroll 1
+    for (int sub = 0; sub < PN_CUDA_SUBS; sub++) {
+        unsigned words[4];
+        int scale[2][2];
+        for (int r = 0; r < 2; r++) {
+            pn_load_words<F>(rows[r], l, group * PN_CUDA_SUBS + sub, j, &words[r], &words[2 + r]);
+            for (int h = 0; h < 2; h++)
+                scale[r][h] =
+                    pn_scale<F>(rows[r], l, group, F::sub_weights == 16 ? 2 * sub + h : sub);
+        }
+#pragma unroll
+        for (int t = 0; t < pn_many_tiles; t++) {
+            if (t >= n_tiles) break;
+            const int8_t *q = &m->q[8 * t + lane / 4][32 * sub + 4 * j];
+            const unsigned b[2] = {*reinterpret_cast<const unsigned *>(q),
+                                   *reinterpret_cast<const unsigned *>(q + 16)};
+            pn_many_dot<F>(words, b, scale, sums[t]);
+        }
+    }
+    float d[2], minimum[2];
+    unsigned minimums[2] = {0, 0};
+    for (int r = 0; r < 2; r++) {
+        pn_load_head<F>(rows[r], l, group, &d[r], &minimum[r]);
+        const int n = PN_CUDA_GROUP / F::sub_weights;
+        if (F::has_minimum && 4 * j < n)
+            minimums[r] = *reinterpret_cast<const unsigned *>(rows[r] + l.minimums_at +
+                                                              (size_t)(group * n + 4 * j));
+    }
+#pragma unroll
+    for (int t = 0; t < pn_many_tiles; t++) {
+        if (t >= n_tiles) break;
+        int high[4] = {0, 0, 0, 0}, low[4] = {0, 0, 0, 0};
+        if (F::has_minimum) {
+            pn_mma_k16(high, minimums,
+                       *reinterpret_cast<const unsigned *>(&m->sum_high[8 * t + lane / 4][4 * j]));
+            pn_mma_k16(low, minimums,
+                       *reinterpret_cast<const unsigned *>(&m->sum_low[8 * t + lane / 4][4 * j]));
+        }
+        for (int i = 0; i < 4; i++) {
+            const float d_act = m->d[0][8 * t + 2 * j + i % 2];
+            acc[t][i] = fmaf(d[i / 2] * d_act, (float)sums[t][i], acc[t][i]);
+            if (F::has_minimum)
+                acc[t][i] =
+                    fmaf(-(minimum[i / 2] * d_act), (float)(128 * high[i] + low[i]), acc[t][i]);
+        }
+    }
+}
+
+template <class F>
+static __device__ __forceinline__ void
+pn_many_group_32(const uint8_t *const rows[2], const pn_cuda_layout &l, int group, int n_tiles,
+                 const pn_many_memory *m, float acc[pn_many_tiles][4]) {
+    const int lane = threadIdx.x % 32, j = lane % 4;
+    const int scale[2][2] = {{1, 1}, {1, 1}};
+    float s[pn_many_tiles][4];
+#pragma unroll
+    for (int t = 0; t < pn_many_tiles; t++)
+        for (int i = 0; i < 4; i++) s[t][i] = 0.0f;
+#pragma unroll 1
+    for (int sub = 0; sub < PN_CUDA_SUBS; sub++) {
+        unsigned words[4];
+        float d[2], minimum[2];
+        for (int r = 0; r < 2; r++) {
+            pn_load_words<F>(rows[r], l, group * PN_CUDA_SUBS + sub, j, &words[r], &words[2 + r]);
+            pn_load_head<F>(rows[r], l, group * PN_CUDA_SUBS + sub, &d[r], &minimum[r]);
+        }
+#pragma unroll
+        for (int t = 0; t < pn_many_tiles; t++) {
+            if (t >= n_tiles) break;
+            const int8_t *q = &m->q[8 * t + lane / 4][32 * sub + 4 * j];
+            const unsigned b[2] = {*reinterpret_cast<const unsigned *>(q),
+                                   *reinterpret_cast<const unsigned *>(q + 16)};
+            int sums[4] = {0, 0, 0, 0};
+            pn_many_dot<F>(words, b, scale, sums);
+            for (int i = 0; i < 4; i++) {
+                const int c = 8 * t + 2 * j + i % 2;
+                s[t][i] = fmaf(d[i / 2] * m->d[sub][c], (float)sums[i], s[t][i]);
+                if (F::has_minimum) s[t][i] = fmaf(minimum[i / 2], m->offset[sub][c], s[t][i]);
+            }
+        }
+    }
+#pragma unroll
+    for (int t = 0; t < pn_many_tiles; t++)
+        for (int i = 0; i < 4; i++) acc[t][i] += s[t][i];
+}
+
+/* A block takes 64 rows of weights, 16 a warp, and 64 rows of activations, which it keeps in shared memory
+ * group by group; codes go from memory to the registers that mma reads. */
+template <class F> static __device__ __forceinline__ void pn_many(const pn_cuda_linear_args &a) {
+    PN_SHARED(memory);
+    pn_many_memory *m = reinterpret_cast<pn_many_memory *>(memory);
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, j = lane % 4;
+    const pn_row_range range = pn_rows_of(a);
+    const int first = blockIdx.y * PN_CUDA_MANY_COLUMNS;
+    if (first >= range.n) return;
+    const int n = range.n - first < PN_CUDA_MANY_COLUMNS ? range.n - first : PN_CUDA_MANY_COLUMNS;
+    const int n_tiles = (n + 7) / 8, n_groups = pn_cuda_groups(a.n_in);
+    const int o = blockIdx.x * PN_CUDA_MANY_ROWS + warp * 16 + lane / 4;
+    const pn_cuda_layout l = pn_layout<F>(a.n_in);
+    const uint8_t *rows[2];
+    for (int r = 0; r < 2; r++) {
+        const int row = o + 8 * r < a.n_out ? o + 8 * r : a.n_out - 1; /* computed for nothing */
+        rows[r] =
+            a.weights + (size_t)blockIdx.z * a.expert_bytes + (size_t)row * (size_t)l.row_bytes;
+    }
+    float acc[pn_many_tiles][4];
+#pragma unroll
+    for (int t = 0; t < pn_many_tiles; t++)
+        for (int i = 0; i < 4; i++) acc[t][i] = 0.0f;
+    for (int group = 0; group < n_groups; group++) {
+        __syncthreads();
+        pn_many_stage<F>(a, range, first, group, n_groups, m);
+        __syncthreads();
+        if (F::is_256)
+            pn_many_group_256<F>(rows, l, group, n_tiles, m, acc);
+        else
+            pn_many_group_32<F>(rows, l, group, n_tiles, m, acc);
+    }
+#pragma unroll
+    for (int t = 0; t < pn_many_tiles; t++)
+        for (int i = 0; i < 4; i++) {
+            const int c = 8 * t + 2 * j + i % 2, row = o + i / 2 * 8;
+            if (c >= n || row >= a.n_out) continue;
+            const float out = a.bias ? acc[t][i] + a.bias[row] : acc[t][i];
+            a.out[(size_t)(range.first + first + c) * a.ld_out + row] = out;
+        }
+}
+
+/* ---- one row of the table ---- */
+
+/* A thread per weight, by the formula of the format's own decode. */
+template <class F> static __device__ __forceinline__ void pn_embed(const pn_cuda_embed_args &a) {
+    const int i = blockIdx.x * PN_CUDA_BLOCK + threadIdx.x, row = blockIdx.y;
+    if (i >= a.n_in) return;
+    const pn_cuda_layout l = pn_layout<F>(a.n_in);
+    const uint8_t *weights = a.table + (size_t)a.tokens[row] * l.row_bytes;
+    const int sub = i / 32, at = i % 32;
+    unsigned words[2];
+    pn_load_words<F>(weights, l, sub, at % 16 / 4, &words[0], &words[1]);
+    const int code = (int8_t)(words[at / 16] >> (8 * (at % 4)) & 255u);
+    float d, minimum, value;
+    if (F::is_256) {
+        const int group = i / PN_CUDA_GROUP, s = i % PN_CUDA_GROUP / F::sub_weights;
+        pn_load_head<F>(weights, l, group, &d, &minimum);
+        value = d * (float)pn_scale<F>(weights, l, group, s) * (float)code;
+        if (F::has_minimum) value = value - minimum * (float)pn_minimum<F>(weights, l, group, s);
+    } else {
+        pn_load_head<F>(weights, l, sub, &d, &minimum);
+        value = d * (float)code;
+        if (F::has_minimum) value = value + minimum;
+    }
+    if (a.scale != 1.0f) value *= a.scale;
+    a.out[(size_t)row * a.n_in + i] = value;
+}
+
+/* ---- the kernels of every format ---- */
+
+#define CODES(format, low, high, of_256, sub, minimum, off, levels)                                \
+    PN_KERNEL(pn_few_1_##format, pn_cuda_linear_args, PN_CUDA_BLOCK) {                             \
+        pn_few<format##_codes, 1>(a);                                                              \
+    }                                                                                              \
+    PN_KERNEL(pn_few_8_##format, pn_cuda_linear_args, PN_CUDA_BLOCK) {                             \
+        pn_few<format##_codes, PN_CUDA_FEW>(a);                                                    \
+    }                                                                                              \
+    PN_KERNEL(pn_many_##format, pn_cuda_linear_args, PN_CUDA_BLOCK) {                              \
+        pn_many<format##_codes>(a);                                                                \
+    }                                                                                              \
+    PN_KERNEL(pn_embed_##format, pn_cuda_embed_args, PN_CUDA_BLOCK) {                              \
+        pn_embed<format##_codes>(a);                                                               \
+    }
+#include "cuda/cuda_formats.def"
+#undef CODES

@@ -1,0 +1,357 @@
+/* stand_in.cc: the functions of the CUDA driver that src/cuda uses, without a card: the kernels of
+ * src/cuda/kernels.cu run through the emulator.
+ *
+ * Work given to a stream waits until someone synchronises: buffers that the host reuses too early show. Memory
+ * of the device has no access rights except while that work runs, so the host cannot touch it; each block
+ * ends at a page without rights, and begins behind one. New memory is filled with ones (floats: NaN).
+ * Asynchronous copies must use memory from cuMemHostAlloc. Misuse ends the program with a message. */
+#include "emulator.h"
+#include "stand_in.h"
+
+#include <map>
+#include <mutex>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string>
+#include <sys/mman.h>
+#include <vector>
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+enum { /* CUresult */
+       SUCCESS = 0,
+       INVALID_VALUE = 1,
+       OUT_OF_MEMORY = 2,
+       NO_DEVICE = 100,
+       INVALID_DEVICE = 101,
+       INVALID_CONTEXT = 201,
+       NOT_FOUND = 500,
+       LAUNCH_FAILED = 719
+};
+
+EXPORT stand_in pn_stand_in;
+stand_in pn_stand_in = {13000, 1, 0, (size_t)2 << 30, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+
+namespace {
+enum { PAGE = 4096 };
+
+struct block {
+    unsigned char *mapping;
+    size_t mapping_bytes, bytes;
+};
+struct work {
+    enum { IN, OUT, WITHIN, LAUNCH } kind;
+    uint64_t to, from;
+    unsigned char *host;
+    size_t bytes;
+    const emu_kernel *kernel;
+    std::vector<unsigned char> args;
+    emu_uint3 grid, threads;
+    size_t shared_bytes;
+};
+
+std::recursive_mutex mutex;
+std::map<uint64_t, block> blocks; /* by address */
+std::map<unsigned char *, size_t> pinned;
+std::vector<work> queue;
+thread_local bool has_context;
+bool is_lost;
+
+[[noreturn]] void misuse(const char *what) {
+    fprintf(stderr, "stand-in driver: %s\n", what);
+    abort();
+}
+
+/* True once, when a countdown ends. */
+bool ends(long *countdown) {
+    return *countdown > 0 && --*countdown == 0;
+}
+
+void set_rights(int rights) {
+    for (auto &b : blocks)
+        if (mprotect(b.second.mapping + PAGE, b.second.mapping_bytes - 2 * PAGE, rights) != 0)
+            misuse("mprotect");
+}
+
+/* That a range lies in one block. */
+void check_range(uint64_t address, size_t bytes) {
+    auto after = blocks.upper_bound(address);
+    if (after == blocks.begin()) misuse("a copy outside of device memory");
+    --after;
+    if (address + bytes > after->first + after->second.bytes)
+        misuse("a copy beyond the end of a block of device memory");
+}
+void check_pinned(const unsigned char *host, size_t bytes) {
+    auto after = pinned.upper_bound(const_cast<unsigned char *>(host));
+    if (after == pinned.begin()) misuse("an asynchronous copy with memory that is not pinned");
+    --after;
+    if (host + bytes > after->first + after->second)
+        misuse("an asynchronous copy with memory that is not pinned");
+}
+
+void run(const work &w) {
+    switch (w.kind) {
+    case work::IN: memcpy(reinterpret_cast<void *>(w.to), w.host, w.bytes); break;
+    case work::OUT: memcpy(w.host, reinterpret_cast<void *>(w.from), w.bytes); break;
+    case work::WITHIN:
+        memmove(reinterpret_cast<void *>(w.to), reinterpret_cast<void *>(w.from), w.bytes);
+        break;
+    case work::LAUNCH:
+        emu_launch(w.kernel, w.args.data(), w.grid, w.threads, w.shared_bytes, pn_stand_in.seed++);
+        break;
+    }
+}
+
+int finish(void) {
+    if (is_lost) {
+        queue.clear();
+        return LAUNCH_FAILED;
+    }
+    if (queue.empty()) return SUCCESS;
+    set_rights(PROT_READ | PROT_WRITE);
+    for (const work &w : queue) run(w);
+    set_rights(PROT_NONE);
+    queue.clear();
+    return SUCCESS;
+}
+
+int usable(void) {
+    if (!has_context) return INVALID_CONTEXT;
+    return is_lost ? LAUNCH_FAILED : SUCCESS;
+}
+} // namespace
+
+#define LOCK const std::lock_guard<std::recursive_mutex> lock(mutex)
+#define NEED_CONTEXT                                                                               \
+    LOCK;                                                                                          \
+    if (const int unusable = usable()) return unusable
+
+EXPORT int cuInit(unsigned) {
+    return pn_stand_in.init_result ? pn_stand_in.init_result
+           : pn_stand_in.n_devices ? SUCCESS
+                                   : NO_DEVICE;
+}
+EXPORT int cuDriverGetVersion(int *version) {
+    *version = pn_stand_in.version;
+    return SUCCESS;
+}
+EXPORT int cuDeviceGetCount(int *n) {
+    *n = pn_stand_in.n_devices;
+    return SUCCESS;
+}
+EXPORT int cuDeviceGet(int *device, int ordinal) {
+    if (ordinal < 0 || ordinal >= pn_stand_in.n_devices) return INVALID_DEVICE;
+    *device = ordinal;
+    return SUCCESS;
+}
+EXPORT int cuDeviceGetName(char *name, int max_bytes, int) {
+    snprintf(name, (size_t)max_bytes, "Emulated Card");
+    return SUCCESS;
+}
+EXPORT int cuDeviceGetAttribute(int *value, int attribute, int) {
+    *value = attribute == 75 ? 9 : attribute == 76 ? 0 : attribute == 16 ? 132 : 0;
+    return SUCCESS;
+}
+EXPORT int cuDeviceTotalMem_v2(size_t *bytes, int) {
+    *bytes = pn_stand_in.total_bytes;
+    return SUCCESS;
+}
+
+EXPORT int cuDevicePrimaryCtxRetain(void **context, int) {
+    LOCK;
+    pn_stand_in.n_contexts++;
+    *context = &pn_stand_in;
+    return SUCCESS;
+}
+EXPORT int cuDevicePrimaryCtxRelease_v2(int) {
+    LOCK;
+    if (--pn_stand_in.n_contexts < 0) misuse("a context is given back twice");
+    if (pn_stand_in.n_contexts == 0) is_lost = false;
+    return SUCCESS;
+}
+EXPORT int cuCtxSetCurrent(void *context) {
+    LOCK;
+    has_context = context != nullptr;
+    return SUCCESS;
+}
+EXPORT int cuMemGetInfo_v2(size_t *free_bytes, size_t *total_bytes) {
+    NEED_CONTEXT;
+    *total_bytes = pn_stand_in.total_bytes;
+    *free_bytes = pn_stand_in.total_bytes - pn_stand_in.bytes;
+    return SUCCESS;
+}
+
+EXPORT int cuMemAlloc_v2(uint64_t *address, size_t bytes) {
+    NEED_CONTEXT;
+    if (bytes == 0) return INVALID_VALUE;
+    pn_stand_in.n_allocs++;
+    if (ends(&pn_stand_in.fail_alloc)) return OUT_OF_MEMORY;
+    if (bytes > pn_stand_in.total_bytes - pn_stand_in.bytes) return OUT_OF_MEMORY;
+    block b;
+    const size_t room = (bytes + 15) / 16 * 16;
+    b.bytes = bytes;
+    b.mapping_bytes = (room + PAGE - 1) / PAGE * PAGE + 2 * PAGE;
+    b.mapping = static_cast<unsigned char *>(mmap(
+        nullptr, b.mapping_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    if (b.mapping == MAP_FAILED) return OUT_OF_MEMORY;
+    unsigned char *at = b.mapping + b.mapping_bytes - PAGE - room;
+    mprotect(b.mapping + PAGE, b.mapping_bytes - 2 * PAGE, PROT_READ | PROT_WRITE);
+    memset(at, 0xff, bytes);
+    mprotect(b.mapping + PAGE, b.mapping_bytes - 2 * PAGE, PROT_NONE);
+    *address = reinterpret_cast<uint64_t>(at);
+    blocks[*address] = b;
+    pn_stand_in.bytes += bytes;
+    return SUCCESS;
+}
+EXPORT int cuMemFree_v2(uint64_t address) {
+    LOCK;
+    if (!has_context) return INVALID_CONTEXT;
+    (void)finish();
+    auto b = blocks.find(address);
+    if (b == blocks.end()) misuse("memory is freed that was not taken");
+    munmap(b->second.mapping, b->second.mapping_bytes);
+    pn_stand_in.bytes -= b->second.bytes;
+    blocks.erase(b);
+    return SUCCESS;
+}
+EXPORT int cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
+    NEED_CONTEXT;
+    if (ends(&pn_stand_in.fail_host_alloc)) return OUT_OF_MEMORY;
+    unsigned char *p = static_cast<unsigned char *>(malloc(bytes));
+    if (!p) return OUT_OF_MEMORY;
+    pinned[p] = bytes;
+    pn_stand_in.host_bytes += bytes;
+    *memory = p;
+    return SUCCESS;
+}
+EXPORT int cuMemFreeHost(void *memory) {
+    LOCK;
+    if (!has_context) return INVALID_CONTEXT;
+    for (const work &w : queue)
+        if (w.kind != work::LAUNCH && w.host == memory)
+            misuse("pinned memory is freed while in use");
+    auto p = pinned.find(static_cast<unsigned char *>(memory));
+    if (p == pinned.end()) misuse("pinned memory is freed that was not taken");
+    pn_stand_in.host_bytes -= p->second;
+    free(p->first);
+    pinned.erase(p);
+    return SUCCESS;
+}
+
+EXPORT int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *) {
+    NEED_CONTEXT;
+    check_range(to, bytes);
+    unsigned char *host = static_cast<unsigned char *>(const_cast<void *>(from));
+    check_pinned(host, bytes);
+    queue.push_back(work{work::IN, to, 0, host, bytes, nullptr, {}, {}, {}, 0});
+    return SUCCESS;
+}
+EXPORT int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
+    NEED_CONTEXT;
+    check_range(from, bytes);
+    unsigned char *host = static_cast<unsigned char *>(to);
+    check_pinned(host, bytes);
+    queue.push_back(work{work::OUT, 0, from, host, bytes, nullptr, {}, {}, {}, 0});
+    return SUCCESS;
+}
+EXPORT int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *) {
+    NEED_CONTEXT;
+    check_range(from, bytes);
+    check_range(to, bytes);
+    queue.push_back(work{work::WITHIN, to, from, nullptr, bytes, nullptr, {}, {}, {}, 0});
+    return SUCCESS;
+}
+
+EXPORT int cuStreamCreate(void **stream, unsigned) {
+    NEED_CONTEXT;
+    pn_stand_in.n_streams++;
+    *stream = &queue;
+    return SUCCESS;
+}
+EXPORT int cuStreamDestroy_v2(void *) {
+    LOCK;
+    pn_stand_in.n_streams--;
+    return SUCCESS;
+}
+EXPORT int cuStreamSynchronize(void *) {
+    LOCK;
+    return has_context ? finish() : INVALID_CONTEXT;
+}
+EXPORT int cuEventCreate(void **event, unsigned) {
+    NEED_CONTEXT;
+    pn_stand_in.n_events++;
+    *event = malloc(1);
+    return SUCCESS;
+}
+EXPORT int cuEventDestroy_v2(void *event) {
+    LOCK;
+    pn_stand_in.n_events--;
+    free(event);
+    return SUCCESS;
+}
+EXPORT int cuEventRecord(void *, void *) {
+    NEED_CONTEXT;
+    return SUCCESS;
+}
+EXPORT int cuEventSynchronize(void *) {
+    LOCK;
+    return has_context ? finish() : INVALID_CONTEXT;
+}
+
+EXPORT int cuModuleLoadData(void **module, const void *image) {
+    NEED_CONTEXT;
+    if (!image) return INVALID_VALUE;
+    pn_stand_in.n_modules++;
+    *module = &blocks;
+    return SUCCESS;
+}
+EXPORT int cuModuleUnload(void *) {
+    LOCK;
+    pn_stand_in.n_modules--;
+    return SUCCESS;
+}
+EXPORT int cuModuleGetFunction(void **function, void *, const char *name) {
+    NEED_CONTEXT;
+    const emu_kernel *kernel = emu_kernel_find(name);
+    if (!kernel || ends(&pn_stand_in.fail_function)) return NOT_FOUND;
+    *function = const_cast<emu_kernel *>(kernel);
+    return SUCCESS;
+}
+EXPORT int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
+                          unsigned by, unsigned bz, unsigned shared_bytes, void *,
+                          void **parameters, void **) {
+    NEED_CONTEXT;
+    const emu_kernel *kernel = static_cast<const emu_kernel *>(function);
+    if (!kernel || gx == 0 || gy == 0 || gz == 0 || gy > 65535 || gz > 65535 || gx > 0x7fffffff ||
+        bx * by * bz > 1024 || shared_bytes > 48 * 1024)
+        return INVALID_VALUE;
+    pn_stand_in.n_launches++;
+    if (ends(&pn_stand_in.fail_launch)) {
+        is_lost = true;
+        return LAUNCH_FAILED;
+    }
+    const unsigned char *args = static_cast<const unsigned char *>(parameters[0]);
+    queue.push_back(work{work::LAUNCH, 0, 0, nullptr, 0, kernel,
+                         std::vector<unsigned char>(args, args + kernel->args_bytes),
+                         emu_uint3{gx, gy, gz}, emu_uint3{bx, by, bz}, shared_bytes});
+    return SUCCESS;
+}
+
+EXPORT int cuGetErrorName(int error, const char **name) {
+    static const std::map<int, const char *> names = {
+        {INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE"},
+        {OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"},
+        {NO_DEVICE, "CUDA_ERROR_NO_DEVICE"},
+        {INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE"},
+        {INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT"},
+        {NOT_FOUND, "CUDA_ERROR_NOT_FOUND"},
+        {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"}};
+    auto n = names.find(error);
+    if (n == names.end()) return INVALID_VALUE;
+    *name = n->second;
+    return SUCCESS;
+}
+EXPORT int cuGetErrorString(int error, const char **text) {
+    *text = error == LAUNCH_FAILED ? "unspecified launch failure" : "";
+    return SUCCESS;
+}

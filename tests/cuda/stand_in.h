@@ -1,0 +1,24 @@
+/* stand_in.h: how a test looks into the driver that stands in for libcuda.so.1, and makes it fail.
+ * It is the symbol pn_stand_in of the library that dlopen("libcuda.so.1") gives. */
+#ifndef PN_TESTS_STAND_IN_H
+#define PN_TESTS_STAND_IN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct stand_in {
+    int version; /* of CUDA, as cuDriverGetVersion says it */
+    int n_devices;
+    int init_result; /* of cuInit */
+    size_t total_bytes;
+    uint64_t seed; /* of the order of threads and blocks */
+    /* Countdowns: the n-th such call from now on fails, n = 1, 2, ...; 0: none does. A launch that fails loses the
+     * device: everything after it fails too, until the context is given back. */
+    long fail_alloc, fail_host_alloc, fail_launch, fail_function;
+    /* what is so now */
+    long n_allocs, n_launches;
+    size_t bytes, host_bytes;
+    int n_contexts, n_streams, n_events, n_modules;
+} stand_in;
+
+#endif

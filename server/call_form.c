@@ -29,13 +29,16 @@ static void write_call(pn_text *t, const char *name, int number) {
                   number, name, number);
 }
 
-/* A conversation that ends with calls, rendered; NULL when the template does not take it. */
-static puna_prompt *render_calls(const puna_chat *chat, json_t *tools, bool two) {
+/* A conversation that ends with calls, rendered; NULL when the template does not take it. content: JSON, what is said
+ * beside the calls. */
+static puna_prompt *render_calls(const puna_chat *chat, json_t *tools, const char *content,
+                                 bool two) {
     pn_text messages = {0};
     puna_prompt *prompt = NULL;
     char *tools_text = json_dumps(tools, JSON_COMPACT);
-    pn_text_write(&messages, "[{'role':'user','content':'x'},{'role':'assistant','content':'',"
-                             "'tool_calls':[");
+    pn_text_write(&messages,
+                  "[{'role':'user','content':'x'},{'role':'assistant','content':%s,'tool_calls':[",
+                  content);
     write_call(&messages, NAME_1, 1);
     if (two) {
         pn_text_put(&messages, ",");
@@ -117,11 +120,32 @@ static bool is_blank(char c) {
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
+/* The next shorter end: without its last mark or line. */
+static size_t shorter(const char *text, size_t n) {
+    while (n > 0 && is_blank(text[n - 1])) n--;
+    if (n == 0) return 0;
+    for (n--; n > 0 && text[n] != '<' && text[n] != '\n' && text[n] != '['; n--) continue;
+    while (n > 0 && is_blank(text[n - 1])) n--;
+    return n;
+}
+
+/* The form whose words stand in text before name, from after_name to begin, and from end on, where the call is read
+ * back with `last` bytes of the end; with the shortest beginning. */
+static bool try_form(const puna_chat *chat, const char *text, size_t name, size_t end, size_t last,
+                     size_t *first) {
+    for (*first = name; *first + MAX_WORDS > name; --*first) {
+        if (is_calls(chat, text + *first, end + last - *first, 1)) return true;
+        if (*first == 0) break;
+    }
+    return false;
+}
+
 /* Fills in the form from a rendered call: the shortest beginning and the longest end with which the call is read
  * back. */
 static bool take_form(const puna_chat *chat, const puna_model *model, const char *text,
                       pn_call_form *form) {
-    size_t begin = 0, end = 0;
+    enum { MAX_TRIES = 6 };
+    size_t begin = 0, end = 0, first = 0;
     const char *at = strstr(text, NAME_1);
     if (!at || !find_arguments(text, at, &begin, &end)) return false;
     const size_t name = (size_t)(at - text), after_name = name + strlen(NAME_1);
@@ -130,14 +154,14 @@ static bool take_form(const puna_chat *chat, const puna_model *model, const char
     if (last > MAX_WORDS) last = MAX_WORDS;
     last = before_end_token(model, text + end, last);
     while (last > 0 && is_blank(text[end + last - 1])) last--;
-    for (size_t first = name; first + MAX_WORDS > name; first--) {
-        if (is_calls(chat, text + first, end + last - first, 1)) {
+    for (int i = 0; i < MAX_TRIES; i++, last = shorter(text + end, last)) {
+        if (try_form(chat, text, name, end, last, &first)) {
             pn_text_append(&form->before, text + first, name - first);
             pn_text_append(&form->between, text + after_name, begin - after_name);
             pn_text_append(&form->after, text + end, last);
             return true;
         }
-        if (first == 0) break;
+        if (last == 0) break;
     }
     return false;
 }
@@ -157,21 +181,48 @@ static void take_join(const puna_chat *chat, const char *text, pn_call_form *for
     pn_text_free(&answer);
 }
 
+/* The form that the template writes. */
+static bool written_form(const puna_chat *chat, const puna_model *model, json_t *tools,
+                         const char *content, pn_call_form *form) {
+    puna_prompt *one = render_calls(chat, tools, content, false);
+    const bool found = one && take_form(chat, model, puna_prompt_text(one, NULL), form);
+    puna_prompt *two = found ? render_calls(chat, tools, content, true) : NULL;
+    if (two) take_join(chat, puna_prompt_text(two, NULL), form);
+    puna_prompt_free(one);
+    puna_prompt_free(two);
+    return found;
+}
+
+/* A form that templates often describe in words and do not write themselves. */
+static bool described_form(const puna_chat *chat, pn_call_form *form) {
+    static const char *const forms[][2] = {{"<tool_call>\n{'name': '", "}\n</tool_call>"},
+                                           {"<|tool_call|>[{'name': '", "}]"}};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        pn_text answer = {0};
+        pn_text_write(&answer, forms[i][0]);
+        pn_text_write(&answer, NAME_1 "', 'arguments': {'" KEY "': 1}");
+        pn_text_write(&answer, forms[i][1]);
+        const bool fits = !answer.failed && is_calls(chat, answer.s, answer.n, 1);
+        pn_text_free(&answer);
+        if (!fits) continue;
+        pn_text_write(&form->before, forms[i][0]);
+        pn_text_write(&form->between, "', 'arguments': ");
+        pn_text_write(&form->after, forms[i][1]);
+        return true;
+    }
+    return false;
+}
+
 bool pn_call_form_find(const puna_chat *chat, const puna_model *model, json_t *tools,
                        pn_call_form *form) {
     *form = (pn_call_form){0};
-    puna_prompt *one = render_calls(chat, tools, false);
-    puna_prompt *two = one ? render_calls(chat, tools, true) : NULL;
-    form->is_own = !one || !take_form(chat, model, puna_prompt_text(one, NULL), form);
+    form->is_own = !written_form(chat, model, tools, "null", form) &&
+                   !written_form(chat, model, tools, "\"\"", form) && !described_form(chat, form);
     if (form->is_own) {
         pn_text_write(&form->before, "{'name': '");
         pn_text_write(&form->between, "', 'arguments': ");
         pn_text_put(&form->after, "}");
-    } else if (two) {
-        take_join(chat, puna_prompt_text(two, NULL), form);
     }
-    puna_prompt_free(one);
-    puna_prompt_free(two);
     if (!form->before.failed && !form->between.failed && !form->after.failed && !form->join.failed)
         return true;
     pn_call_form_free(form);
@@ -262,14 +313,14 @@ static bool write_arguments(pn_text *t, const json_t *function, size_t i, pn_api
     char *text = json_is_object(schema) && json_object_size(schema) > 0
                      ? json_dumps(schema, JSON_COMPACT)
                      : NULL;
+    static const char none[] = "{\"type\":\"object\",\"additionalProperties\":false}";
     char param[64], prefix[32];
     puna_grammar *grammar = NULL;
     puna_error err;
     (void)snprintf(param, sizeof param, "tools[%zu].function.parameters", i);
     (void)snprintf(prefix, sizeof prefix, "t%zu-", i);
     const puna_status status =
-        text ? puna_grammar_open_schema(text, strlen(text), &grammar, &err)
-             : puna_grammar_open_schema("{\"type\":\"object\"}", 17, &grammar, &err);
+        puna_grammar_open_schema(text ? text : none, strlen(text ? text : none), &grammar, &err);
     free(text);
     if (status == PUNA_E_NOMEM) return pn_api_refuse_status(e, &err, param);
     if (status)

@@ -557,14 +557,12 @@ def test_a_client_that_leaves(server):
 def test_smollm(smol_server):
     client = openai.OpenAI(base_url=smol_server.url + "/v1", api_key="none", max_retries=0)
     fields = dict(model="smollm2", messages=[{"role": "user", "content": "What is the capital of France?"}],
-                  max_tokens=16, temperature=0)
+                  max_tokens=6, temperature=0)
     whole = client.chat.completions.create(**fields)
     stream = client.chat.completions.create(stream=True, **fields)
     assert "".join(c.choices[0].delta.content or "" for c in stream) == whole.choices[0].message.content
     again = client.chat.completions.create(**fields)
     assert again.usage.prompt_tokens_details.cached_tokens >= again.usage.prompt_tokens - 1
     assert again.choices[0].message.content == whole.choices[0].message.content
-    tool = client.chat.completions.create(tools=[WEATHER], tool_choice="required", **{**fields, "max_tokens": 60})
-    assert json.loads(tool.choices[0].message.tool_calls[0].function.arguments)["unit"] in "CF"
     vectors = client.embeddings.create(model="smollm2", input=["a", "b"])
     assert len(vectors.data) == 2 and len(vectors.data[0].embedding) == 576

@@ -101,6 +101,7 @@ const marked = new Marked({
 
 const purify = createDOMPurify(window);
 purify.addHook("afterSanitizeAttributes", (node) => {
+    if (node.nodeName === "IMG" && !PICTURE.test(node.getAttribute("src") ?? "")) node.removeAttribute("src");
     if (node.nodeName !== "A") return;
     const href = node.getAttribute("href");
     if (href && !safeUrl(href)) node.removeAttribute("href");
@@ -150,7 +151,7 @@ function lex(text: string): TokensList {
 export class BlockList {
     private text = "";
     private blocks: Block[] = [];
-    private links = "";
+    private links = "{}"; /* definitions of links, as JSON */
 
     /* final: nothing more will come, so that links defined at the end reach the blocks before. */
     update(source: string, final: boolean): Block[] {

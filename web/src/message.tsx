@@ -188,9 +188,10 @@ function BranchSwitch({ message, all }: { message: Message; all: Message[] }) {
     const go = (to: number) => {
         actions.showBranch(all[to]!);
         speak(`Branch ${to + 1} of ${all.length}`);
-        const name = to > at ? "Next branch" : "Previous branch";
+        /* the focus stays on the same arrow, or at the end of the row goes to the other */
+        const back = to === all.length - 1 || (to < at && to > 0);
         setTimeout(() => document.querySelector<HTMLElement>(
-            `[data-message="${all[to]!.id}"] [aria-label="${name}"]`)?.focus(), 0);
+            `[data-message="${all[to]!.id}"] [aria-label="${back ? "Previous" : "Next"} branch"]`)?.focus(), 0);
     };
     return (
         <span class="branches" role="group" aria-label="Branches">

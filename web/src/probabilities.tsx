@@ -60,18 +60,20 @@ export function Probabilities({ tokens }: { tokens: TokenProbability[] }) {
             <div ref={box} class="tokens" role="group" aria-label="Tokens; arrow keys go from one to the next"
                  onKeyDown={onKey}>
                 {tokens.map((token, i) => (
-                    <button type="button" key={i} tabIndex={i === at ? 0 : -1} onFocus={() => setAt(i)}
-                            onMouseEnter={() => setAt(i)} onClick={() => go(i)}
-                            class={`token p${surprise(token[1])} ${i === at ? "at" : ""}`}
-                            aria-label={`${visible(token[0])}, ${percent(token[1])}`}>{token[0]}</button>
+                    <span role="button" key={i} tabIndex={i === at ? 0 : -1} onFocus={() => setAt(i)}
+                          onMouseEnter={() => setAt(i)} onClick={() => go(i)}
+                          class={`token p${surprise(token[1])} ${i === at ? "at" : ""}`}
+                          aria-label={`${visible(token[0])}, ${percent(token[1])}`}>
+                        {token[0].replace(/\n/g, "↵\n")}
+                    </span>
                 ))}
             </div>
             <div class="alternatives" role="group" aria-label="Alternatives">
                 <Alternatives token={shown} />
-                <p class="legend" aria-label="Colours from likely to unlikely">
-                    {[0, 1, 2, 3, 4, 5].map((level) => <span class={`token p${level}`} aria-hidden="true">
+                <div class="legend" role="group" aria-label="Colours from likely to unlikely">
+                    {[0, 1, 2, 3, 4, 5].map((level) => <span class={`token p${level}`}>
                         {["> 90 %", "> 70 %", "> 40 %", "> 20 %", "> 5 %", "less"][level]}</span>)}
-                </p>
+                </div>
                 <p class="legend">{tokens.length} tokens, perplexity {Math.exp(surprising).toFixed(2)}</p>
             </div>
         </div>

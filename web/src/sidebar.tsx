@@ -31,9 +31,11 @@ async function removeAndFocus(id: string) {
 }
 
 function RenameField({ conversation, done }: { conversation: Conversation; done: () => void }) {
-    const field = useRef<HTMLInputElement>(null);
+    const field = useRef<HTMLInputElement>(null), finished = useRef(false);
     useEffect(() => field.current!.select(), []);
     const finish = (save: boolean) => {
+        if (finished.current) return; /* the field loses the focus once more as it goes */
+        finished.current = true;
         if (save) actions.rename(conversation.id, field.current!.value);
         done();
     };

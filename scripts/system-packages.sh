@@ -50,6 +50,8 @@ find_missing_test() {
     has c++ || welcome g++ gcc-c++ -
     has ccache || welcome ccache ccache ccache
     has_venv || missing python3-venv python3 python3
+    has npm || welcome "nodejs npm" "nodejs npm" node
+    has chromium || has chromium-browser || has google-chrome || welcome chromium chromium -
     [ "${CI:-}" = true ] && find_missing_deployment
     return 0
 }

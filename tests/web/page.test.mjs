@@ -51,6 +51,11 @@ const text = (page) => lastAnswer(page).locator(".markdown").last().innerText();
 const action = (page, label, role = "assistant") => page.locator(`article.${role}`).last().getByLabel(label, { exact: true });
 const messagesSent = (at = -1) => server.requests.at(at).messages;
 
+async function openConversation(page, title) {
+    await page.locator(".conversation-open", { hasText: title }).first().click();
+    await page.waitForSelector(`h1:text-is("${title}")`);
+}
+
 async function ask(page, question) {
     await say(page, question);
     await answered(page);
@@ -225,7 +230,7 @@ pageTest("conversations: kept over a reload, renamed, searched, deleted, brought
     await page.waitForSelector(".snippet");
     assert.deepEqual(await page.locator(".conversation-title").allInnerTexts(), ["birds"]);
     assert.match(await page.locator(".snippet").innerText(), /pelicans fly/);
-    await page.locator(".conversation-open").click();
+    await openConversation(page, "birds");
     assert.match(await text(page), /pelicans/);
     await page.fill("#search", "");
 
@@ -234,7 +239,7 @@ pageTest("conversations: kept over a reload, renamed, searched, deleted, brought
     await page.waitForFunction(() => document.querySelectorAll(".conversation").length === 1);
     await page.getByRole("button", { name: "Undo" }).click();
     await page.waitForFunction(() => document.querySelectorAll(".conversation").length === 2);
-    await page.getByText("birds", { exact: true }).click();
+    await openConversation(page, "birds");
     assert.match(await text(page), /pelicans/);
     await page.getByLabel("More for birds").click();
     await page.getByRole("menuitem", { name: "Delete" }).click();
@@ -271,7 +276,7 @@ pageTest("export and import: everything comes back, also into an empty browser",
     try {
         await other.setInputFiles("nav input[type=file]", path);
         await other.waitForSelector("text=Imported 2 conversations");
-        await other.getByText("Q1", { exact: true }).click();
+        await openConversation(other, "Q1");
         assert.equal(await text(other), "A2");
         await action(other, "Previous branch").click();
         assert.equal(await text(other), "A1");
@@ -293,7 +298,7 @@ pageTest("import: a file of llama.cpp's page, and files that are none", async (p
     const files = { good: JSON.stringify([{ conv, messages }]), broken: "{", other: '{"a": 1}' };
     for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, `${name}.json`), content);
     await page.setInputFiles("nav input[type=file]", join(folder, "good.json"));
-    await page.getByText("Imported", { exact: true }).click();
+    await openConversation(page, "Imported");
     assert.match(await text(page), /Ho/);
     for (const [name, wanted] of [["broken", "not JSON"], ["other", "no conversations"]]) {
         await page.setInputFiles("nav input[type=file]", join(folder, `${name}.json`));
@@ -310,7 +315,7 @@ pageTest("an answer goes on while another conversation is shown", async (page) =
     server.answer = answers("quick");
     await ask(page, "short");
     await page.waitForFunction(() => !document.querySelector("nav .running"));
-    await page.getByText("long", { exact: true }).click();
+    await openConversation(page, "long");
     assert.equal((await text(page)).trim().split(" ").length, 60);
 });
 
@@ -438,7 +443,7 @@ pageTest("settings: of one conversation, of all, and back", async (page) => {
     await ask(page, "three");
     assert.equal(server.requests[2].top_k, 7);
     assert.equal(server.requests[2].seed, 42);
-    await page.getByText("one", { exact: true }).first().click();
+    await openConversation(page, "one");
     await ask(page, "four");
     assert.deepEqual([server.requests[3].temperature, server.requests[3].top_k], [0.3, 7]);
     await page.reload();

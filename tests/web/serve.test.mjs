@@ -80,7 +80,11 @@ test("the page on puna serve", { skip, timeout: 120_000 }, async () => {
         assert.match(await lastAnswer(page).locator("code").innerText(), /^\{\s*"n": -?\d+\s*\}$/);
 
         await page.keyboard.press("Control+Shift+O");
-        await say(page, "Count from one to one thousand, in words.");
+        await page.getByLabel("Settings").click();
+        await page.getByRole("button", { name: "All conversations" }).click();
+        await page.getByLabel("Temperature").fill("0");
+        await page.getByRole("button", { name: "Done" }).click();
+        await say(page, "Write a long story about a dragon.");
         await page.waitForFunction(() => (document.querySelector("article.assistant .markdown")?.innerText.length ?? 0) > 30);
         await page.keyboard.press("Escape");
         await answered(page);
@@ -94,10 +98,6 @@ test("the page on puna serve", { skip, timeout: 120_000 }, async () => {
         assert.equal(await page.locator("article.assistant").count(), 1);
         assert.equal((await (await fetch(new URL("props", puna.url))).json()).total_slots > 0, true);
 
-        await page.getByLabel("Settings").click();
-        await page.getByRole("button", { name: "All conversations" }).click();
-        await page.getByLabel("Top p").fill("1");
-        await page.getByRole("button", { name: "Done" }).click();
         await say(page, "word ".repeat(1500));
         await answered(page);
         assert.match(await lastAnswer(page).innerText(), /no longer fits/);

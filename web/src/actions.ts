@@ -52,16 +52,21 @@ export function change(conversation: Conversation, messages: Message[] = []): vo
 /* Answers under way that IndexedDB does not have in full; chat.ts fills it. */
 export const underWay = new Map<string, Message>();
 
+let opens = 0; /* of several that are asked for at once the last is shown */
+
 export async function open(id: string): Promise<void> {
+    const mine = ++opens;
     const conversation = get().conversations.find((one) => one.id === id);
     if (!conversation) return begin();
     const messages = new Map((await db.messagesOf(id)).map((message) => [message.id, message]));
+    if (mine !== opens) return;
     for (const message of underWay.values()) if (message.conversation === id) messages.set(message.id, message);
     set({ current: get().conversations.find((one) => one.id === id) ?? null, messages });
     if (location.hash !== `#${id}`) history.pushState(null, "", `#${id}`);
 }
 
 export function begin(): void {
+    opens++;
     set({ current: null, messages: new Map(), draftSettings: {} });
     if (location.hash) history.pushState(null, "", location.pathname + location.search);
     focusComposer();
@@ -71,6 +76,7 @@ export const focusComposer = (): void =>
     void setTimeout(() => document.querySelector<HTMLTextAreaElement>("#composer")?.focus(), 0);
 
 export function create(title: string): Conversation {
+    opens++;
     const now = Date.now();
     const conversation: Conversation = {
         id: newId(), title, created: now, updated: now, leaf: null, settings: get().draftSettings,

@@ -1,6 +1,6 @@
 /* parts.tsx: what several views are made of: icon buttons, menus, dialogs, toasts. */
 import type { ComponentChildren } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Icon, type IconName } from "./icons";
 import { dismiss, useStore } from "./store";
 
@@ -45,7 +45,7 @@ export function Menu({ label, icon, items }: { label: string; icon: IconName; it
         setPlace({ left: Math.max(8, Math.min(right - 190, innerWidth - 198)),
                    top: bottom + height > innerHeight ? Math.max(8, top - height) : bottom + 4 });
     };
-    useEffect(() => {
+    useLayoutEffect(() => {
         if (!place) return;
         options()[0]?.focus();
         const outside = (event: Event) => {

@@ -1,5 +1,5 @@
 /* sidebar.tsx: the list of conversations: new, search, rename, delete, import and export. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as actions from "./actions";
 import { stop } from "./chat";
 import { Icon } from "./icons";
@@ -32,7 +32,7 @@ async function removeAndFocus(id: string) {
 
 function RenameField({ conversation, done }: { conversation: Conversation; done: () => void }) {
     const field = useRef<HTMLInputElement>(null), finished = useRef(false);
-    useEffect(() => field.current!.select(), []);
+    useLayoutEffect(() => field.current!.select(), []);
     const finish = (save: boolean) => {
         if (finished.current) return; /* the field loses the focus once more as it goes */
         finished.current = true;

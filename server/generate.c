@@ -332,9 +332,28 @@ static bool join_stops(pn_generation *g) {
     return true;
 }
 
+/* What an answer could need at most is bounded before it begins. */
+static bool check_size(const pn_generation *g, pn_api_error *e) {
+    const int64_t n_choices = (int64_t)g->n_prompts * g->params.best_of;
+    const int64_t room = g->service->plan.n_ctx, asked = g->params.max_tokens;
+    const int64_t stride = g->params.n_logprobs + 1;
+    int64_t n = n_choices * (asked >= 0 && asked < room ? asked : room);
+    if (n_choices > PN_MAX_CHOICES)
+        return pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, "n",
+                             "n: %d prompts with %d answers each, at most %d answers are possible",
+                             g->n_prompts, g->params.best_of, PN_MAX_CHOICES);
+    for (int32_t i = 0; i < g->n_prompts && g->params.echo; i++)
+        n += (int64_t)g->prompts[i].n_tokens * g->params.best_of;
+    if (stride == 0 || n * stride <= PN_MAX_LOGPROBS) return true;
+    return pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, "logprobs",
+                         "logprobs: more than %d could be needed; set a smaller max_tokens",
+                         PN_MAX_LOGPROBS);
+}
+
 bool pn_generation_start(pn_generation *g, uint64_t client, pn_api_error *e) {
     pn_workers *workers = g->service->workers;
     g->client = client;
+    if (!check_size(g, e)) return false;
     g->choices = calloc((size_t)g->n_prompts * (size_t)g->params.best_of, sizeof *g->choices);
     bool ok = g->choices && join_stops(g);
     g->n_choices = g->choices ? g->n_prompts * g->params.best_of : 0;

@@ -507,34 +507,31 @@ static size_t too_deep(const char *s, size_t n) {
     return SIZE_MAX;
 }
 
-json_t *pn_body_read(const pn_exchange *x, pn_api_error *e) {
-    size_t n = 0;
-    const char *text = pn_exchange_body(x, &n);
+json_t *pn_body_parse(const char *text, size_t n, pn_api_error *e) {
     const size_t deep = too_deep(text, n);
     json_error_t error;
-    if (n == 0) {
+    json_t *body = NULL;
+    if (n == 0)
         (void)pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, NULL,
                             "the body is empty: expected a JSON object");
-        return NULL;
-    }
-    if (deep != SIZE_MAX) {
+    else if (deep != SIZE_MAX)
         (void)pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, NULL,
                             "the body is nested deeper than %d at byte %zu", PN_MAX_JSON_DEPTH,
                             deep);
-        return NULL;
-    }
-    json_t *body = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
-    if (!body) {
+    else if (!(body = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error)))
         (void)pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, NULL,
                             "the body is not JSON: %.200s (line %d, column %d, byte %d)",
                             error.text, error.line, error.column, error.position);
-        return NULL;
-    }
-    if (!json_is_object(body)) {
-        json_decref(body);
+    else if (!json_is_object(body))
         (void)pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, NULL,
                             "the body is a list: expected a JSON object");
-        return NULL;
-    }
-    return body;
+    if (json_is_object(body)) return body;
+    json_decref(body);
+    return NULL;
+}
+
+json_t *pn_body_read(const pn_exchange *x, pn_api_error *e) {
+    size_t n = 0;
+    const char *text = pn_exchange_body(x, &n);
+    return pn_body_parse(text, n, e);
 }

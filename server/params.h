@@ -19,11 +19,13 @@ typedef enum pn_api {
     PN_API_MESSAGES = 8     /* Anthropic's /v1/messages */
 } pn_api;
 
-#define PN_MAX_STOPS      64    /* stop texts of a request, */
-#define PN_MAX_STOP_BYTES 65536 /* all of them together */
-#define PN_MAX_N          16    /* n and best_of, or the slots where there are more */
-#define PN_MAX_JSON_DEPTH 128   /* lists and objects in one another */
-#define PN_MAX_PROMPTS    2048  /* prompts or inputs of one request */
+#define PN_MAX_STOPS      64        /* stop texts of a request, */
+#define PN_MAX_STOP_BYTES 65536     /* all of them together */
+#define PN_MAX_N          16        /* n and best_of, or the slots where there are more */
+#define PN_MAX_JSON_DEPTH 128       /* lists and objects in one another */
+#define PN_MAX_CHOICES    2048      /* prompts times candidates */
+#define PN_MAX_LOGPROBS   (1 << 24) /* log-probabilities that an answer could have */
+#define PN_MAX_PROMPTS    2048      /* prompts or inputs of one request */
 
 typedef struct pn_params {
     json_t *body; /* a reference: texts below point into it */
@@ -59,6 +61,7 @@ bool pn_params_schema(pn_params *p, json_t *schema, const char *param, pn_api_er
 /* The request's body: a JSON object without NUL, duplicate keys, deep nesting or numbers that do not fit,
  * to be released with json_decref; NULL with *e, which says where it is wrong. */
 json_t *pn_body_read(const pn_exchange *x, pn_api_error *e);
+json_t *pn_body_parse(const char *text, size_t n_bytes, pn_api_error *e);
 /* "PARAM: expected WHAT, got a string"; returns false. value NULL: "is missing". */
 bool pn_refuse_value(pn_api_error *e, const char *param, const char *what, const json_t *value);
 /* The member, or NULL where it is absent or null. */

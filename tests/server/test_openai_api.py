@@ -500,6 +500,16 @@ def test_nothing_can_be_said(server):
     assert server.wait_idle(5) is not None
 
 
+def test_answers_that_would_be_too_large(server):
+    answer = server.post("/v1/completions", {"prompt": ["a"] * 200, "n": 16, "max_tokens": 1})
+    assert answer.status == 400 and error_of(answer)["param"] == "n"
+    answer = server.post("/v1/completions", {"prompt": ["a"] * 2000, "logprobs": 20, "max_tokens": 500})
+    assert answer.status == 400 and error_of(answer)["param"] == "logprobs"
+    answer = server.post("/v1/completions", {"prompt": ["a"] * 2049})
+    assert answer.status == 400 and error_of(answer)["param"] == "prompt"
+    assert server.post("/v1/completions", {"prompt": ["a"] * 2000, "max_tokens": 1}).status == 200
+
+
 def test_queue_full(start_server):
     server = start_server("--max-waiting", 1)
     answers = []

@@ -2,8 +2,9 @@
  *
  * The library runs in the mode in which it does nothing but what pn_http_run tells it, on one thread. That
  * thread waits on an epoll of its own, which holds the library's epoll, an eventfd by which the other
- * threads say that an exchange has something to send, and the watch: an epoll with the sockets of all
- * requests under way, which hears at once when a client goes, also while nothing is written.
+ * threads say that an exchange has something to send, and the watch: an epoll with all connections,
+ * which hears at once when a client goes, also while nothing is written. (The library reads until there is
+ * less than it asked for, and waits for the next edge: an end that came with the last bytes is lost to it.)
  *
  * A connection (peer) goes through
  *     IDLE -> HEAD (the request line is there) -> BODY (the header is right) -> WORK (a handler has it) -> IDLE
@@ -25,6 +26,7 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -67,7 +69,7 @@ struct peer {
     int refused;       /* the status written directly */
     bool has_body;
     bool suspended;
-    bool watched;
+    bool no_more; /* the client has closed, or says that it sends nothing more */
     peer *prev;
     peer *next;
 };
@@ -109,12 +111,11 @@ static void resume(peer *p) {
 
 static void watch(peer *p) {
     struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = p};
-    if (!p->watched) p->watched = epoll_ctl(p->http->watch_fd, EPOLL_CTL_ADD, p->fd, &event) == 0;
+    epoll_ctl(p->http->watch_fd, EPOLL_CTL_ADD, p->fd, &event);
 }
 
 static void unwatch(peer *p) {
-    if (p->watched) epoll_ctl(p->http->watch_fd, EPOLL_CTL_DEL, p->fd, NULL);
-    p->watched = false;
+    epoll_ctl(p->http->watch_fd, EPOLL_CTL_DEL, p->fd, NULL);
 }
 
 /* The library sees the end of the connection, and closes it. */
@@ -485,7 +486,7 @@ static enum MHD_Result hand_over(peer *p) {
     x->http = p->http;
     x->job.run = run_handler;
     pn_exchange_begin(x);
-    watch(p);
+    if (p->no_more) pn_exchange_leave(x, true);
     suspend(p);
     pn_workers_post(p->http->o.workers, &x->job);
     return MHD_YES;
@@ -552,7 +553,6 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
     bool complete = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
     int status = p->refused ? p->refused : complete ? x->status : 499;
     if (!p->refused && p->state == PEER_HEAD) status = status_of(connection, status);
-    unwatch(p);
     p->x = NULL;
     p->refused = 0;
     p->used = true;
@@ -619,6 +619,7 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
     if (p->next) p->next->prev = p;
     http->first = p;
     *context = p;
+    watch(p);
     if (++http->n_peers > http->o.max_connections) send_away(http);
 }
 
@@ -641,12 +642,18 @@ static void see_watched(pn_http *http) {
     int n = epoll_wait(http->watch_fd, events, MAX_EVENTS, 0);
     for (int i = 0; i < n; i++) {
         peer *p = events[i].data.ptr;
-        if (p->x) pn_exchange_leave(p->x, !(events[i].events & (EPOLLHUP | EPOLLERR)));
+        p->no_more = true;
+        if (p->x && p->state == PEER_WORK)
+            pn_exchange_leave(p->x, !(events[i].events & (EPOLLHUP | EPOLLERR)));
     }
 }
 
 static void see_late(peer *p, double now) {
     pn_api_error e;
+    int n_unread = 0;
+    if (p->no_more && p->state != PEER_WORK && ioctl(p->fd, FIONREAD, &n_unread) == 0 &&
+        n_unread == 0)
+        hang_up(p); /* the request that it is in the middle of will never be complete */
     if (p->deadline_s <= 0 || now < p->deadline_s) return;
     if (p->x && (p->state == PEER_HEAD || p->state == PEER_BODY)) {
         pn_api_refuse(&e, 408, PN_INVALID_REQUEST, "timeout", NULL, "the request took too long");

@@ -28,7 +28,8 @@
 
 enum { KEY_BYTES = 16, N_WORKERS = 4, MAX_BODIES_IN_ONE = 16 };
 
-static const double cut_after_s = 1; /* for streams to say that they were cancelled */
+static const double cut_after_s =
+    5; /* for a step to end, and for streams to say that they were cancelled */
 static const double step_wait_s = 1;
 static const double error_pause_s = 0.1;
 

@@ -44,6 +44,14 @@ class Exchanges:
     def counts(self):
         return self.ask("counts").json()
 
+    def none_lives(self, within=5):
+        end = time.monotonic() + within
+        while self.counts()["live"]:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.005)
+        return True
+
     def gone(self, n, within):
         """Seconds until n clients were seen to go."""
         begun = time.monotonic()
@@ -179,14 +187,12 @@ def test_stream_to_old_client(exchanges):
 
 def test_events_are_not_held_back(exchanges):
     with exchanges.connect() as raw:
-        raw.send(get("stream=3&every=100"))
+        raw.send(get("stream=20&every=100"))
         raw.head()
         begun = time.monotonic()
-        times = []
         for _ in range(3):
             raw.chunk()
-            times.append(time.monotonic() - begun)
-    assert times[0] < 0.19 and 0.05 < times[1] - times[0] < 0.19
+        assert time.monotonic() - begun < 1.2  # all of it takes 2 s
 
 
 def test_pings(exchanges):
@@ -246,8 +252,8 @@ def test_leaving_is_noticed_at_once(exchanges, query, way):
     time.sleep(0.05)
     getattr(raw, way)()
     took = exchanges.gone(before + 1, 5)
-    assert took is not None and took < 0.25
-    assert exchanges.counts()["live"] == 0
+    assert took is not None and took < 1  # 3 ms, on an idle machine
+    assert exchanges.none_lives()
 
 
 def test_leaving_behind_pipelined_requests(exchanges):
@@ -255,7 +261,7 @@ def test_leaving_behind_pipelined_requests(exchanges):
     with exchanges.connect() as raw:
         raw.send(get("hold") + get("echo") * 50)
         time.sleep(0.05)
-    assert exchanges.gone(before + 1, 5) < 0.25
+    assert exchanges.gone(before + 1, 5) < 1
 
 
 def test_half_closing_client_gets_its_answer(exchanges):
@@ -263,6 +269,33 @@ def test_half_closing_client_gets_its_answer(exchanges):
         raw.send(get("reply=100000"))
         raw.socket.shutdown(socket.SHUT_WR)
         assert raw.answer().body == b"x" * 100_000
+
+
+def test_end_that_comes_with_the_last_bytes(exchanges):
+    """The server reads request and end in one go, and is to close in its turn."""
+    folder = "/proc/%d/fd" % exchanges.process.pid
+    before = len(os.listdir(folder))
+    whole = get("echo", body=b"abc")
+    parts = [whole, whole[:30], whole[:-1], whole + whole[:30], get("echo").replace(b"GET", b"PUT"), b"", b"\r\n"]
+    for i in range(70):
+        with exchanges.connect() as raw:
+            raw.send(parts[i % len(parts)])
+    for _ in range(100):
+        if len(os.listdir(folder)) <= before:
+            break
+        time.sleep(0.02)
+    assert len(os.listdir(folder)) <= before
+
+
+def test_half_closing_client_gets_all_its_answers(exchanges):
+    with exchanges.connect() as raw:
+        raw.send(get("reply=5") + get("echo", body=b"abc") + get("reply=7"))
+        raw.socket.shutdown(socket.SHUT_WR)
+        time.sleep(0.5)
+        assert raw.answer().body == b"xxxxx"
+        assert raw.answer().json()["bytes"] == 3
+        assert raw.answer().body == b"x" * 7
+        assert raw.ends(5)
 
 
 def test_client_that_never_reads(hasty):
@@ -281,8 +314,8 @@ def test_forty_leave_while_streaming(exchanges):
             raw.head()
             if i % 2:
                 raw.chunk()
-    assert exchanges.gone(before + 40, 5) < 0.5
-    assert exchanges.counts()["live"] == 0
+    assert exchanges.gone(before + 40, 5) < 2
+    assert exchanges.none_lives()
 
 
 # ---- slow and many
@@ -382,10 +415,7 @@ def test_a_thousand_streams(exchanges):
         for raw in held:
             raw.close()
     assert exchanges.gone(before + 900, 10) is not None
-    deadline = time.monotonic() + 5
-    while exchanges.counts()["live"] and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert exchanges.counts()["live"] == 0
+    assert exchanges.none_lives()
 
 
 def test_many_threads_of_clients(exchanges):

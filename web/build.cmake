@@ -8,6 +8,7 @@ function(do_without what)
     endif()
     message("puna: the chat page is left out: ${what}\n"
             "puna: all else works; to try again, run cmake and build once more")
+    file(REMOVE ${BINARY}/page.html ${BINARY}/page.html.gz ${BINARY}/page.json)
     file(WRITE ${BINARY}/without "${what}\n")
     configure_file(${SOURCE}/../server/web_page_none.c ${out} COPYONLY)
     file(TOUCH ${out})

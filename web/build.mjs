@@ -5,9 +5,9 @@
  *   page.json      {"csp", "etag", "raw", "gzip"}: its Content-Security-Policy, ETag and sizes
  *   web_page.c     both for the compiler (server/web_page.h)
  *
- * --dev leaves names readable. Modules are looked for in node_modules beside this file. */
+ * The page also carries the licenses of the packages in it. --dev leaves names readable. Modules are looked for in node_modules beside this file. */
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -32,21 +32,36 @@ async function bundle(entry, loader) {
         legalComments: "none",
         loader,
         logLevel: "warning",
+        metafile: true,
         minify,
         nodePaths: [join(here, "node_modules")],
         target: ["chrome109", "firefox115", "safari16.4"],
         write: false,
     });
-    return result.outputFiles[0].text;
+    return { text: result.outputFiles[0].text, inputs: result.metafile.inputs };
 }
 
 /* In a script "</script" ends it and "<!--" changes how it is read; in strings and regular expressions, the only
  * places where bundled code has them, the escaped form means the same. */
 const forScript = (text) => text.replace(/<\/(script)/gi, "<\\/$1").replace(/<!--/g, "<\\!--").trim();
 
-function page(script, style) {
+/* Every package that a file of the bundle came from, with its license. */
+function licenses(inputs) {
+    const found = Object.keys(inputs).map((path) => path.match(/^node_modules\/((?:@[^/]+\/)?[^/]+)\//)?.[1]);
+    return [...new Set(found.filter(Boolean))].sort().map((name) => {
+        const folder = join(here, "node_modules", name);
+        const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+        const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one));
+        if (!file) throw new Error(`${name} has no license file`);
+        return `${name} ${version}, ${license}\n\n${readFileSync(join(folder, file), "utf8").trim()}`;
+    }).join(`\n\n${"-".repeat(60)}\n\n`);
+}
+
+function page(script, style, notices) {
     const template = readFileSync(join(here, "src", "index.html"), "utf8");
-    return template.replace("/*style*/", () => style).replace("/*script*/", () => script);
+    const text = notices.replace(/&/g, "&amp;").replace(/</g, "&lt;");
+    return template.replace("/*style*/", () => style).replace("/*script*/", () => script)
+        .replace("/*licenses*/", () => text);
 }
 
 function policy(script, style) {
@@ -81,9 +96,10 @@ const char pn_web_page_csp[] = ${JSON.stringify(csp)};
 `;
 }
 
-const script = forScript(await bundle("main.tsx", {}));
-const style = (await bundle("style.css", { ".css": "css" })).trim();
-const html = page(script, style);
+const code = await bundle("main.tsx", {});
+const script = forScript(code.text);
+const style = (await bundle("style.css", { ".css": "css" })).text.trim();
+const html = page(script, style, licenses(code.inputs));
 const gzip = gzipSync(html, { level: 9 });
 gzip[9] = 255; /* the system that packed it: unknown, wherever it was */
 const csp = policy(script, style);

@@ -151,6 +151,7 @@ pageTest("continue writes on in the same message", async (page) => {
     assert.equal(body.continue_final_message, true);
     assert.equal(body.add_generation_prompt, false);
     assert.match(await lastAnswer(page).locator(".stats").innerText(), /4 tokens/);
+    assert.equal(await page.getByRole("meter").getAttribute("aria-valuenow"), "122");
 });
 
 /* ---- branches ---- */
@@ -225,7 +226,7 @@ pageTest("conversations: kept over a reload, renamed, searched, deleted, brought
     assert.equal(await page.locator("h1").innerText(), "Automobiles");
 
     await page.keyboard.press("Control+k");
-    assert.equal(await page.evaluate(() => document.activeElement.id), "search");
+    await page.waitForFunction(() => document.activeElement.id === "search");
     await page.keyboard.type("PELICAN");
     await page.waitForSelector(".snippet");
     assert.deepEqual(await page.locator(".conversation-title").allInnerTexts(), ["birds"]);
@@ -481,6 +482,13 @@ pageTest("the model's facts", async (page) => {
     assert.equal(await page.locator("dialog").count(), 0);
 });
 
+pageTest("the licenses of what the page is made of", async (page) => {
+    await page.getByLabel("Import, export and more").click();
+    await page.getByRole("menuitem", { name: "Licenses" }).click();
+    const shown = await page.locator("dialog").innerText();
+    for (const name of ["preact", "marked", "dompurify", "highlight.js", "katex"]) assert.match(shown, new RegExp(`^${name} \\d`, "m"));
+});
+
 /* ---- when things go wrong ---- */
 
 pageTest("errors say what to do: context, server failure, a failure in the stream, bad request", async (page) => {
@@ -498,6 +506,8 @@ pageTest("errors say what to do: context, server failure, a failure in the strea
     }
     server.answer = () => ({ status: 500, error: { message: "boom" } });
     await ask(page, "y");
+    assert.deepEqual(messagesSent().map((one) => [one.role, one.content]),
+                     [["user", "x\n\nx\n\nx\n\nx"], ["assistant", "some words"], ["user", "x\n\ny"]], "roles take turns");
     server.answer = answers("well again");
     await page.getByRole("button", { name: "Try again" }).last().click();
     await answered(page);
@@ -716,6 +726,7 @@ for (const colorScheme of ["light", "dark"]) {
             await page.waitForSelector(".toast");
             await check("toast");
             await page.keyboard.press("Control+k");
+            await page.waitForFunction(() => document.activeElement.id === "search");
             await page.keyboard.type("none such");
             await check("search");
         }, { viewport, colorScheme });
@@ -794,6 +805,7 @@ pageTest("without a mouse: ask, read, branch, edit, rename, delete, settings", a
     await page.waitForFunction(() => document.activeElement.getAttribute("aria-label") === "Settings");
 
     await page.keyboard.press("Control+k");
+    await page.waitForFunction(() => document.activeElement.id === "search");
     await tabTo(/^More for/);
     await page.keyboard.press("Enter");
     await page.waitForSelector("[role=menu]");

@@ -36,12 +36,15 @@ function responseFormat(settings: Settings): unknown {
 
 /* continuing: the last message is the beginning of the answer, and the model writes on. */
 export function requestBody(path: Message[], settings: Settings, continuing: boolean, model?: string): any {
-    const messages: any[] = path.map((message) => ({
-        role: message.role,
-        content: fullText(message),
-        ...(continuing && message === path[path.length - 1] && message.reasoning
-            ? { reasoning_content: message.reasoning } : {}),
-    }));
+    const messages: any[] = [];
+    for (const message of path) {
+        const last = messages[messages.length - 1], content = fullText(message);
+        if (content === "") continue; /* an answer that failed or was stopped before it began */
+        if (last?.role === message.role) last.content += `\n\n${content}`;
+        else messages.push({ role: message.role, content });
+    }
+    const end = path[path.length - 1];
+    if (continuing && end?.reasoning) messages[messages.length - 1].reasoning_content = end.reasoning;
     if (settings.system?.trim()) messages.unshift({ role: "system", content: settings.system });
     const body: any = { model, messages, stream: true, stream_options: { include_usage: true } };
     for (const name of ["temperature", "top_p", "top_k", "min_p", "repeat_penalty", "presence_penalty",
@@ -125,6 +128,7 @@ class Answer {
         if (this.firstAt) stats.firstTokenMs = this.firstAt - this.startedAt;
         stats.totalMs = performance.now() - this.startedAt;
         const counted = number(usage?.completion_tokens) ?? number(timings?.predicted_n);
+        if (number(usage?.prompt_tokens) !== undefined) stats.contextTokens = usage.prompt_tokens + (counted ?? this.pieces);
         stats.tokens = this.before + (counted ?? this.pieces);
         stats.promptTokens = number(usage?.prompt_tokens) ?? stats.promptTokens;
         stats.cachedTokens = number(usage?.prompt_tokens_details?.cached_tokens) ?? number(timings?.cache_n) ??
@@ -296,7 +300,7 @@ export function retry(message: Message): void {
 export function continueAnswer(message: Message): void {
     const { current, messages } = get();
     if (!current || isAnswering()) return;
-    if (message.content === "" && !message.reasoning) return retry(message);
+    if (message.content === "") return retry(message); /* thoughts alone are no beginning of an answer */
     void receive(current, message, pathTo(messages, message.id), true);
 }
 

@@ -16,7 +16,7 @@ function ContextBar({ path }: { path: Message[] }) {
     const context = useStore((state) => state.facts?.context);
     const stats = [...path].reverse().find((message) => message.stats?.promptTokens)?.stats;
     if (!context || !stats) return null;
-    const used = Math.min(context, (stats.promptTokens ?? 0) + (stats.tokens ?? 0));
+    const used = Math.min(context, stats.contextTokens ?? (stats.promptTokens ?? 0) + (stats.tokens ?? 0));
     const share = used / context;
     const text = `${used.toLocaleString("en")} of ${context.toLocaleString("en")} tokens of the context are used`;
     return (

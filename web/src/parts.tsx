@@ -97,7 +97,7 @@ export function Menu({ label, icon, items }: { label: string; icon: IconName; it
 export function Dialog({ title, onClose, children, class: more }: {
     title: string; onClose: () => void; children: ComponentChildren; class?: string;
 }) {
-    const dialog = useRef<HTMLDialogElement>(null);
+    const dialog = useRef<HTMLDialogElement>(null), pressedOutside = useRef(false);
     useLayoutEffect(() => {
         const element = dialog.current!, before = document.activeElement as HTMLElement | null;
         element.showModal();
@@ -110,7 +110,8 @@ export function Dialog({ title, onClose, children, class: more }: {
         <dialog ref={dialog} class={more} aria-labelledby="dialog-title" onCancel={(event) => {
                     event.preventDefault();
                     onClose();
-                }} onClick={(event) => event.target === dialog.current && onClose()}>
+                }} onPointerDown={(event) => (pressedOutside.current = event.target === dialog.current)}
+                onClick={(event) => event.target === dialog.current && pressedOutside.current && onClose()}>
             <div class="dialog-head">
                 <h2 id="dialog-title">{title}</h2>
                 <IconButton icon="close" label="Close" onClick={onClose} />

@@ -63,7 +63,7 @@ function stats(message: any): Message["stats"] {
         tokensPerSecond: finite(own.tokensPerSecond) ?? (ms && tokens ? (1000 * tokens) / ms : undefined),
         promptTokens: finite(own.promptTokens) ?? finite(timings.prompt_n),
         cachedTokens: finite(own.cachedTokens) ?? finite(timings.cache_n),
-        reasoningTokens: finite(own.reasoningTokens), totalMs: finite(own.totalMs),
+        reasoningTokens: finite(own.reasoningTokens), contextTokens: finite(own.contextTokens), totalMs: finite(own.totalMs),
     });
     return Object.keys(result).length ? result : undefined;
 }

@@ -236,6 +236,16 @@ function KeysDialog() {
     );
 }
 
+/* build.mjs puts them beside the script. */
+function LicensesDialog() {
+    return (
+        <Dialog title="Licenses" onClose={close} class="settings">
+            <p>This page is made of these packages.</p>
+            <pre class="licenses" tabIndex={0}>{document.querySelector("#licenses")?.textContent}</pre>
+        </Dialog>
+    );
+}
+
 export function Dialogs() {
     const dialog = useStore((state) => state.dialog);
     switch (dialog) {
@@ -243,6 +253,7 @@ export function Dialogs() {
     case "facts": return <FactsDialog />;
     case "key": return <KeyDialog />;
     case "keys": return <KeysDialog />;
+    case "licenses": return <LicensesDialog />;
     default: return null;
     }
 }

@@ -157,6 +157,7 @@ export function Sidebar() {
                         { label: "Import…", icon: "down", run: () => input.current!.click() },
                         { label: "Export all", icon: "file", run: () => void actions.exportConversations() },
                         { label: "Keyboard shortcuts", icon: "menu", run: () => set({ dialog: "keys" }) },
+                        { label: "Licenses", icon: "file", run: () => set({ dialog: "licenses" }) },
                     ]} />
                 </div>
             </nav>

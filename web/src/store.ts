@@ -33,7 +33,7 @@ export interface State {
     found: Found[] | null; /* in the texts; null while nothing is searched */
     facts: Facts | null;
     condition: Condition;
-    dialog: "" | "settings" | "facts" | "key" | "keys";
+    dialog: "" | "settings" | "facts" | "key" | "keys" | "licenses";
     toasts: Toast[];
     spoken: string; /* for screen readers */
 }

@@ -17,6 +17,7 @@ export interface Stats {
     promptTokens?: number;
     cachedTokens?: number; /* of the prompt, not computed again */
     reasoningTokens?: number;
+    contextTokens?: number; /* of the context, up to the end of the answer */
     totalMs?: number;
 }
 

@@ -11,8 +11,8 @@
 
 enum {
     FIRST_ROWS = 128, /* while no prompt has been timed */
-    LEAST_ROWS = 16,
-    PATIENCE = 4 /* steps without answers may take so many times step_s */
+    LEAST_ROWS = 32,  /* with fewer, reading the weights costs more than the rows */
+    PATIENCE = 4      /* steps without answers may take so many times step_s */
 };
 #define WEIGHT_OF_LAST 0.25 /* in the moving averages */
 

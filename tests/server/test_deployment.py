@@ -345,8 +345,8 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
         assert not check or done.returncode == 0, done.stderr + self.logs()
         return done.stdout.strip()
 
-    def submit(self, script, **env):
-        return self.run("sbatch", "--parsable", str(EXAMPLES / script), env={k: str(v) for k, v in env.items()})
+    def submit(self, script, *options, **env):
+        return self.run("sbatch", "--parsable", *options, str(EXAMPLES / script), env=env)
 
     def state(self, job):
         return re.findall(r"JobState=(\w+)", self.run("scontrol", "show", "job", job))
@@ -365,7 +365,7 @@ def cluster(tmp_path_factory):
 
 
 def test_slurm_job(cluster, tiny_model):
-    job = cluster.submit("puna.sbatch", PUNA_MODEL=tiny_model, PUNA_CHAT_TEMPLATE="chatml")
+    job = cluster.submit("puna.sbatch", PUNA_MODEL=str(tiny_model), PUNA_CHAT_TEMPLATE="chatml")
     port_file = cluster.home / ("puna-%s.port" % job)
     log = cluster.home / ("puna-%s.log" % job)
     wait_for(port_file.exists, cluster.logs)
@@ -387,3 +387,33 @@ def test_slurm_job(cluster, tiny_model):
     cluster.run("scancel", "--batch", "--signal=TERM", job)
     assert cluster.wait_until_over(job) == ["COMPLETED"]
     assert not port_file.exists()
+
+
+def test_slurm_array(cluster, tiny_model):
+    """Requests in two parts, cut as the file says; what is answered is left alone by the next run."""
+    lines = [json.dumps({"custom_id": "q%d" % i, "body": chat(3 + i)}) for i in range(5)]
+    (cluster.home / "requests.jsonl").write_text("".join(line + "\n" for line in lines))
+    split, = re.findall("^#   (split .*)$", (EXAMPLES / "batch-array.sbatch").read_text(), re.M)
+    cluster.run("sh", "-c", split.replace("l/16", "l/2"))
+    for turn in range(2):
+        job = cluster.submit("batch-array.sbatch", "--array=0-1", PUNA_MODEL=str(tiny_model), PUNA_CHAT_TEMPLATE="chatml")
+        assert cluster.wait_until_over(job) == ["COMPLETED", "COMPLETED"], cluster.logs()
+        text = "".join((cluster.home / ("answers.00%d.jsonl" % part)).read_text() for part in range(2))
+        answers = {one["custom_id"]: one["response"]["body"] for one in map(json.loads, text.splitlines())}
+        assert {name: one["usage"]["completion_tokens"] for name, one in answers.items()} == {
+            "q%d" % i: 3 + i for i in range(5)}
+        assert len(text.splitlines()) == 5, turn
+
+    # as at the end of its time: what is done is kept, the log says how to go on
+    with open(cluster.home / "part.000.jsonl", "a") as part:
+        part.write(json.dumps({"custom_id": "short", "body": chat(3)}) + "\n")
+        part.write(json.dumps({"custom_id": "long", "body": chat(90000, ignore_eos=True)}) + "\n")
+    job = cluster.submit("batch-array.sbatch", "--array=0", PUNA_MODEL=str(tiny_model), PUNA_CHAT_TEMPLATE="chatml",
+                         PUNA_CTX_SIZE="100000")
+    answers = cluster.home / "answers.000.jsonl"
+    wait_for(lambda: '"short"' in answers.read_text(), cluster.logs)
+    cluster.run("scancel", "--batch", "--signal=INT", job + "_0")
+    assert cluster.wait_until_over(job) == ["FAILED"]
+    assert "ExitCode=130:0" in cluster.run("scontrol", "show", "job", job)
+    assert "--resume" in (cluster.home / ("puna-batch-%s_0.log" % job)).read_text()
+    assert {json.loads(line)["custom_id"] for line in answers.read_text().splitlines()} >= {"short"}

@@ -7,6 +7,7 @@ import math
 import os
 import struct
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -329,6 +330,24 @@ def test_best_of(server):
 def test_a_gap_needs_tokens_for_it(server):
     assert error_of(server.post("/v1/completions", {"prompt": "a", "suffix": "b"}))["param"] == "suffix"
     assert server.post("/v1/completions", {"prompt": "a", "suffix": "", "max_tokens": 1}).status == 200
+
+
+def test_a_gap_is_filled(tiny_model, tmp_path):
+    path = tmp_path / "fim.gguf"
+    marks = {"fim_pre": 260, "fim_suf": 261, "fim_mid": 262}
+    options = [word for name, token in marks.items() for word in ("--special-token-by-id", name, str(token))]
+    subprocess.run([sys.executable, "-m", "gguf.scripts.gguf_new_metadata", str(tiny_model), str(path), *options],
+                   check=True, capture_output=True)
+    with serving.Server("-m", path, "-t", 1) as server:
+        fields = {"max_tokens": 8, "temperature": 0}
+        found = server.post("/v1/completions", {"prompt": "the", "suffix": "and", **fields}).json()
+        begin, end = (server.post("/tokenize", {"content": text}).json()["tokens"] for text in ("the", "xand"))
+        mark = server.post("/tokenize", {"content": "x"}).json()["tokens"]  # without the space before a text
+        assert end[:len(mark)] == mark
+        prompt = [1, 260, *begin, 261, *end[len(mark):], 262]
+        same = server.post("/v1/completions", {"prompt": prompt, **fields}).json()
+        assert found["choices"][0]["text"] == same["choices"][0]["text"]
+        assert found["usage"]["prompt_tokens"] == len(prompt)
 
 
 # ---- embeddings ---------------------------------------------------------------------------------------------

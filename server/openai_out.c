@@ -12,10 +12,13 @@
 
 pn_reply *pn_reply_new(pn_exchange *x) {
     pn_reply *reply = calloc(1, sizeof *reply);
-    if (!reply) return NULL;
+    if (reply) pn_reply_init(reply, x);
+    return reply;
+}
+
+void pn_reply_init(pn_reply *reply, pn_exchange *x) {
     pn_exchange_retain(x);
     reply->x = x;
-    return reply;
 }
 
 void pn_reply_free(void *user) {
@@ -84,7 +87,12 @@ void pn_reply_json(pn_reply *reply, pn_text *text) {
 }
 
 void pn_reply_event(pn_reply *reply, pn_text *text) {
+    pn_reply_named_event(reply, NULL, text);
+}
+
+void pn_reply_named_event(pn_reply *reply, const char *name, pn_text *text) {
     pn_text event = {0};
+    if (name) pn_text_write(&event, "event: %s\n", name);
     pn_text_write(&event, "data: %t\n\n", text);
     if (!reply->is_lost && (event.failed || !pn_exchange_write(reply->x, event.s, event.n))) {
         reply->is_lost = true;
@@ -94,11 +102,15 @@ void pn_reply_event(pn_reply *reply, pn_text *text) {
     pn_text_free(text);
 }
 
+void pn_reply_end(pn_reply *reply) {
+    note_tokens(reply);
+    pn_exchange_end(reply->x);
+}
+
 void pn_reply_done(pn_reply *reply) {
     static const char done[] = "data: [DONE]\n\n";
-    note_tokens(reply);
     (void)pn_exchange_write(reply->x, done, sizeof done - 1);
-    pn_exchange_end(reply->x);
+    pn_reply_end(reply);
 }
 
 void pn_reply_start(pn_reply *reply, pn_generation *g) {

@@ -14,6 +14,8 @@ typedef struct pn_reply {
 
 /* Retains the exchange; NULL without memory. */
 pn_reply *pn_reply_new(pn_exchange *x);
+/* The same for one that is the first member of something larger, from calloc: pn_reply_free frees that. */
+void pn_reply_init(pn_reply *reply, pn_exchange *x);
 void pn_reply_free(void *reply);
 /* pn_writer.begin: begins the stream where there is one, and stops the work when the client leaves. */
 void pn_reply_begin(void *reply, pn_generation *g);
@@ -23,6 +25,10 @@ void pn_reply_failed(void *reply, pn_generation *g, const pn_api_error *e);
 void pn_reply_json(pn_reply *reply, pn_text *text);
 /* One event of the stream, "data: TEXT"; frees text. */
 void pn_reply_event(pn_reply *reply, pn_text *text);
+/* The same with a name, "event: NAME", where it is not NULL. text is empty afterwards, for another. */
+void pn_reply_named_event(pn_reply *reply, const char *name, pn_text *text);
+/* The end of the stream. */
+void pn_reply_end(pn_reply *reply);
 /* "data: [DONE]", and the end. */
 void pn_reply_done(pn_reply *reply);
 

@@ -109,12 +109,12 @@ static void write_request(pn_text *t, const pn_generation *g) {
 
 static void write_usage(pn_text *t, const pn_generation *g) {
     const pn_usage u = pn_generation_usage(g);
-    pn_text_write(t,
-                  "{'input_tokens':%d,'input_tokens_details':{'cached_tokens':%d},"
-                  "'output_tokens':%d,'output_tokens_details':{'reasoning_tokens':%d},"
-                  "'total_tokens':%d}",
-                  u.n_prompt, u.n_cached, u.n_completion, u.n_reasoning,
-                  u.n_prompt + u.n_completion);
+    pn_text_write(
+        t,
+        "{'input_tokens':%d,'input_tokens_details':{'cached_tokens':%d,'cache_write_tokens':0},"
+        "'output_tokens':%d,'output_tokens_details':{'reasoning_tokens':%d},"
+        "'total_tokens':%d}",
+        u.n_prompt, u.n_cached, u.n_completion, u.n_reasoning, u.n_prompt + u.n_completion);
 }
 
 void pn_write_response(pn_text *t, const pn_generation *g, const pn_response *r, const char *status,

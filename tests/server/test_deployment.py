@@ -396,7 +396,8 @@ def test_slurm_array(cluster, tiny_model):
     split, = re.findall("^#   (split .*)$", (EXAMPLES / "batch-array.sbatch").read_text(), re.M)
     cluster.run("sh", "-c", split.replace("l/16", "l/2"))
     for turn in range(2):
-        job = cluster.submit("batch-array.sbatch", "--array=0-1", PUNA_MODEL=str(tiny_model), PUNA_CHAT_TEMPLATE="chatml")
+        job = cluster.submit("batch-array.sbatch", "--array=0-1", PUNA_MODEL=str(tiny_model),
+                             PUNA_CHAT_TEMPLATE="chatml")
         assert cluster.wait_until_over(job) == ["COMPLETED", "COMPLETED"], cluster.logs()
         text = "".join((cluster.home / ("answers.00%d.jsonl" % part)).read_text() for part in range(2))
         answers = {one["custom_id"]: one["response"]["body"] for one in map(json.loads, text.splitlines())}

@@ -273,6 +273,7 @@ bool pn_chat_generation(pn_service *service, json_t *body, const pn_writer *of_a
         pn_generation_free(g);
         return false;
     }
+    (void)json_object_del(body, "messages"); /* large, and not needed any more */
     *generation = g;
     return true;
 }

@@ -159,6 +159,7 @@ bool pn_embedding_generation(pn_service *service, json_t *body, const pn_writer 
         pn_generation_free(g);
         return false;
     }
+    (void)json_object_del(body, "input"); /* large, and not needed any more */
     *generation = g;
     return true;
 }

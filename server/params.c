@@ -485,8 +485,14 @@ void pn_params_free(pn_params *p) {
 
 /* ---- bodies -------------------------------------------------------------------------------------- */
 
-/* Where lists and objects are nested too deep, or SIZE_MAX. */
-static size_t too_deep(const char *s, size_t n) {
+/* What a quick look at a JSON text shows, before memory is taken for it. */
+typedef struct shape {
+    size_t too_deep; /* where lists and objects are nested too deep, or SIZE_MAX */
+    size_t n_values; /* at most so many are in it */
+} shape;
+
+static shape look_at(const char *s, size_t n) {
+    shape found = {SIZE_MAX, 1};
     size_t depth = 0;
     bool in_string = false;
     for (size_t i = 0; i < n; i++) {
@@ -499,25 +505,34 @@ static size_t too_deep(const char *s, size_t n) {
         } else if (c == '"') {
             in_string = true;
         } else if (c == '[' || c == '{') {
-            if (++depth > PN_MAX_JSON_DEPTH) return i;
+            found.n_values++;
+            if (++depth > PN_MAX_JSON_DEPTH) {
+                found.too_deep = i;
+                break;
+            }
         } else if ((c == ']' || c == '}') && depth > 0) {
             depth--;
+        } else if (c == ',') {
+            found.n_values++;
         }
     }
-    return SIZE_MAX;
+    return found;
 }
 
 json_t *pn_body_parse(const char *text, size_t n, pn_api_error *e) {
-    const size_t deep = too_deep(text, n);
+    const shape seen = look_at(text, n);
     json_error_t error;
     json_t *body = NULL;
     if (n == 0)
         (void)pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, NULL,
                             "the body is empty: expected a JSON object");
-    else if (deep != SIZE_MAX)
+    else if (seen.too_deep != SIZE_MAX)
         (void)pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, NULL,
                             "the body is nested deeper than %d at byte %zu", PN_MAX_JSON_DEPTH,
-                            deep);
+                            seen.too_deep);
+    else if (seen.n_values > PN_MAX_JSON_VALUES)
+        (void)pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, NULL,
+                            "the body has more than %d values", PN_MAX_JSON_VALUES);
     else if (!(body = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error)))
         (void)pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, NULL,
                             "the body is not JSON: %.200s (line %d, column %d, byte %d)",

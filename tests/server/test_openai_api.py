@@ -496,6 +496,16 @@ def test_bad_bodies(server, body):
     assert answer.status == 400 and error_of(answer)["type"] == "invalid_request_error", answer
 
 
+def test_memory_of_bodies(server):
+    before = server.memory_bytes()
+    body = b'{"prompt": [' + b"1," * (7 * 10**6) + b"1]}"
+    answer = server.post("/v1/completions", body, {"Content-Type": "application/json"})
+    assert answer.status == 400 and "values" in error_of(answer)["message"]
+    answer = server.post("/v1/completions", b'{"prompt": [' + b"1," * 10**6 + b"1]}", {"Content-Type": "application/json"})
+    assert error_of(answer)["code"] == "context_length_exceeded"
+    assert server.memory_bytes() - before < 256 * 2**20
+
+
 def test_the_prompt_is_too_long(server):
     for path, fields in (("/v1/completions", {"prompt": "the " * 2000}),
                          ("/v1/chat/completions", {"messages": [{"role": "user", "content": "the " * 2000}]}),

@@ -54,12 +54,13 @@ typedef struct row {
 #define GENERATING     (CMD_RUN | CMD_CHAT)
 #define SCHEDULED      (CMD_SERVE | CMD_BATCH)
 #define SAMPLING       (CMD_RUN | CMD_CHAT | SCHEDULED | SETTING)
-#define WITH_MODEL     (ALL_COMMANDS & ~(unsigned)(CMD_PULL | CMD_LS | CMD_RM | CMD_GRAMMAR))
-#define WITH_ENGINE    (CMD_RUN | CMD_CHAT | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_EMBED | SCHEDULED)
-#define WITH_PROMPT    (CMD_RUN | CMD_LOGITS | CMD_TOKENIZE | CMD_EMBED)
+#define WITH_MODEL                                                                                 \
+    (ALL_COMMANDS & ~(unsigned)(CMD_PULL | CMD_LS | CMD_RM | CMD_GRAMMAR | CMD_DEVICES))
+#define WITH_ENGINE (CMD_RUN | CMD_CHAT | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_EMBED | SCHEDULED)
+#define WITH_PROMPT (CMD_RUN | CMD_LOGITS | CMD_TOKENIZE | CMD_EMBED)
 #define WITH_JSON                                                                                  \
     (CMD_RUN | CMD_CHAT | CMD_SHOW | CMD_PLAN | CMD_BENCH | CMD_EVAL | CMD_LOGITS | CMD_TOKENIZE | \
-     CMD_RENDER | CMD_PULL | CMD_LS | CMD_RM)
+     CMD_RENDER | CMD_PULL | CMD_LS | CMD_RM | CMD_DEVICES)
 #define BIG 2147483647.0
 
 static const row rows[] = {
@@ -277,6 +278,12 @@ static const row rows[] = {
      "tokens computed together at most (512)"},
     {NULL, "threads", NULL, "t", WHOLE, WITH_ENGINE | CMD_PLAN, OPTION(n_threads), -1, 4096, "N",
      "threads; 0 takes the cores this process may use (0)"},
+    {NULL, "n-gpu-layers", "gpu-layers", "ngl", WHOLE, WITH_ENGINE | CMD_PLAN, OPTION(n_gpu_layers),
+     -1, BIG, "N",
+     "layers that an NVIDIA card computes; for now all (-1) or none; what cannot be is computed by "
+     "the CPU (0)"},
+    {NULL, "gpu-required", NULL, NULL, FLAG, WITH_ENGINE | CMD_PLAN, OPTION(gpu_required), 0, 0,
+     NULL, "layers that cannot be on a card are an error"},
     {NULL, "parallel", NULL, "np", WHOLE, CMD_PLAN | CMD_BENCH, OPTION(n_seq), 1, 1024, "N",
      "sequences at once; bench measures one alone, too (1)"},
     {NULL, "kv-size", NULL, NULL, WHOLE, CMD_PLAN, OPTION(n_kv), 0, BIG, "N",

@@ -61,6 +61,8 @@ struct options {
     int32_t n_ctx;
     int32_t n_batch;
     int32_t n_threads;
+    int32_t n_gpu_layers;
+    bool gpu_required;
     int32_t n_seq;
     int32_t kv_type_k; /* a puna_kv_type, or -1 when not given */
     int32_t kv_type_v;

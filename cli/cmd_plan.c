@@ -38,14 +38,21 @@ static void print_table(const puna_memory_plan *plan, const options *o) {
     out_printf("context    %d tokens (trained for %d)\n", plan->n_ctx, plan->n_ctx_train);
     out_printf("sequences  %d\nbatch      %d tokens\nthreads    %d\n\n", plan->n_seq, plan->n_batch,
                plan->n_threads);
+    if (o->n_gpu_layers != 0) out_printf("%s\n\n", plan->where);
     for (int i = 0; i < N_BUFFERS; i++) {
         const char *what = buffers[i].what;
         uint64_t bytes = buffer_bytes(plan, i);
         if (buffers[i].at == offsetof(puna_memory_plan, weights_bytes) && o->no_mmap)
             what = "read into memory";
+        if (buffers[i].at == offsetof(puna_memory_plan, total_bytes) && plan->n_gpu_layers > 0)
+            what = "what opening the engine takes of this machine's memory";
         out_printf("%-12s%18s bytes %12s  %s\n", buffers[i].name, format_digits(exact, bytes),
                    format_bytes(human, bytes), what);
     }
+    if (plan->n_gpu_layers > 0)
+        out_printf("%-12s%18s bytes %12s  %s\n", "card", format_digits(exact, plan->gpu_bytes),
+                   format_bytes(human, plan->gpu_bytes),
+                   "on the card: weights, kv, activations, logits of a step, scratch");
     out_printf("\none more position in the context of a sequence takes %s bytes\n",
                format_digits(exact, plan->kv_bytes_per_position));
     if (plan->fits) {
@@ -68,6 +75,12 @@ static int print_object(const puna_memory_plan *plan) {
     json_object_set_new(object, "n_seq", json_integer(plan->n_seq));
     json_object_set_new(object, "n_batch", json_integer(plan->n_batch));
     json_object_set_new(object, "n_threads", json_integer(plan->n_threads));
+    json_object_set_new(object, "n_layers", json_integer(plan->n_layers));
+    json_object_set_new(object, "n_gpu_layers", json_integer(plan->n_gpu_layers));
+    json_object_set_new(object, "gpu_bytes", json_integer((json_int_t)plan->gpu_bytes));
+    json_object_set_new(object, "gpu_available_bytes",
+                        json_integer((json_int_t)plan->gpu_available_bytes));
+    json_object_set_new(object, "where", json_string(plan->where));
     json_object_set_new(object, "fits", json_boolean(plan->fits));
     for (int i = 0; i < N_BUFFERS; i++) {
         char name[40];

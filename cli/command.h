@@ -32,6 +32,7 @@ enum command_bit {
     CMD_EMBED = 1u << 12,
     CMD_SERVE = 1u << 13,
     CMD_BATCH = 1u << 14,
+    CMD_DEVICES = 1u << 19,
     CMD_PULL = 1u << 20,
     CMD_LS = 1u << 21,
     CMD_RM = 1u << 22
@@ -64,5 +65,6 @@ int cmd_grammar(const options *o);
 int cmd_chat(const options *o);
 int cmd_serve(const options *o);
 int cmd_batch(const options *o);
+int cmd_devices(const options *o);
 
 #endif

@@ -53,6 +53,10 @@ static const command commands[] = {
      cmd_show},
     {"plan", CMD_PLAN, "FILE [options]", "the memory a model would take, to the byte", "",
      cmd_plan},
+    {"devices", CMD_DEVICES, "[options]", "what can compute here: the CPU, and NVIDIA cards",
+     "Lists the cards that -ngl -1 could use, or says why there is none. Exit status 0 also "
+     "then.\n",
+     cmd_devices},
     {"explain", CMD_EXPLAIN, "FILE", "the compute plan: every operation with its shapes", "",
      cmd_explain},
     {"bench", CMD_BENCH, "[-m] FILE [options]", "measure prefill and decode speed",

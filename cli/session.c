@@ -110,6 +110,8 @@ void session_engine_options(puna_engine_options *engine_options, const options *
     engine_options->n_kv = o->n_kv;
     engine_options->n_batch = o->n_batch;
     engine_options->max_draft = o->max_draft;
+    engine_options->n_gpu_layers = o->n_gpu_layers;
+    engine_options->gpu_required = o->gpu_required;
     engine_options->n_threads = o->n_threads > 0 ? o->n_threads : 0;
     int32_t kv = o->kv_type_k >= 0 ? o->kv_type_k : o->kv_type_v;
     if (kv >= 0) engine_options->kv_type = (puna_kv_type)kv;
@@ -128,6 +130,7 @@ int session_open_engine(session *s, const options *o, int32_t n_ctx) {
     running_engine = s->engine;
     if (interrupted) return STATUS_INTERRUPTED;
     puna_engine_get_plan(s->engine, &plan);
+    if (o->n_gpu_layers != 0) print_note("%s", plan.where);
     if (engine_options.n_ctx == 0 && plan.n_ctx < plan.n_ctx_train) {
         print_note("context %d of the %d the model was trained for: that is what memory allows",
                    plan.n_ctx, plan.n_ctx_train);

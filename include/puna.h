@@ -485,6 +485,11 @@ typedef struct puna_engine_options {
     /* Default false. Pages that a sequence gives up are kept as long as nobody needs their room, and
      * a feed of any sequence reuses the longest beginning that was ever computed and is still kept. */
     bool prefix_cache;
+    /* Layers that an NVIDIA card computes: 0 (default) none, -1 all, N that many (the output counts as one
+     * layer more). For now all or none; what cannot be is computed by the CPU, and puna_memory_plan.where
+     * says why. With gpu_required that is an error of opening and planning. */
+    int32_t n_gpu_layers;
+    bool gpu_required;
 } puna_engine_options;
 PUNA_API void puna_engine_options_init(puna_engine_options *options);
 
@@ -508,7 +513,26 @@ typedef struct puna_memory_plan {
     uint64_t scratch_bytes; /* per-thread buffers */
     uint64_t other_bytes;   /* page tables, token lists, n_seq samplers with default parameters */
     uint64_t total_bytes;   /* what the engine takes with all its sequences open */
+    /* With layers on a card, its copy of the weights, the KV cache, the workspace and scratch are there:
+     * gpu_bytes; total_bytes is what is left for the machine. */
+    int32_t n_layers; /* of the model, and one for the output */
+    int32_t n_gpu_layers;
+    uint64_t gpu_bytes, gpu_available_bytes;
+    char where[256]; /* what computes, for people: "33/33 layers on NVIDIA H100, 5.1 GiB of 79.6" */
 } puna_memory_plan;
+typedef struct puna_gpu {
+    size_t size;
+    char name[128];
+    int32_t compute_capability; /* 90: 9.0 */
+    int32_t driver_version;     /* of CUDA: 13000 is 13.0 */
+    uint64_t total_bytes, free_bytes;
+    bool is_used; /* by engines that are asked for layers on a card: the first */
+} puna_gpu;
+/* The NVIDIA card with this number; gpu->size must be set. *n_gpus (may be NULL) gets how many there are. Fails with
+ * PUNA_E_UNSUPPORTED and the reason when no card can be used: this build has no kernels for them, no driver, no
+ * card. CUDA_VISIBLE_DEVICES chooses and orders them. */
+PUNA_API puna_status puna_gpu_get(int32_t index, puna_gpu *gpu, int32_t *n_gpus, puna_error *err);
+
 /* plan->size must be set. Succeeds also when it does not fit (fits = false). */
 PUNA_API puna_status puna_engine_plan(const puna_model *model, const puna_engine_options *options,
                                       puna_memory_plan *plan, puna_error *err);

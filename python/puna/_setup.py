@@ -100,6 +100,7 @@ def open_engine(
     n_parallel: Optional[int],
     kv: int,
     max_draft: int,
+    n_gpu_layers: int = 0,
 ) -> Engine:
     """ValueError when no engine of these sizes can be opened.
 
@@ -114,6 +115,7 @@ def open_engine(
     options.n_threads = n_threads or 0
     options.kv_type = kv
     options.max_draft = max_draft
+    options.n_gpu_layers = max(-1, n_gpu_layers)
     try:
         for n_seq in (n_parallel,) if n_parallel else N_PARALLEL:
             options.n_seq = n_seq

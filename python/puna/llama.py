@@ -203,7 +203,9 @@ class Llama:
         self.tokenizer_: BaseLlamaTokenizer = tokenizer or LlamaTokenizer(self)
         if not vocab_only:
             kv = _setup.kv_type(type_k, type_v)
-            self._engine = _setup.open_engine(self._model, n_ctx, n_batch, n_threads, n_parallel, kv, self._max_draft)
+            self._engine = _setup.open_engine(
+                self._model, n_ctx, n_batch, n_threads, n_parallel, kv, self._max_draft, n_gpu_layers
+            )
         plan = self._engine.plan if self._engine is not None else None
         self._n_ctx: int = plan.n_ctx if plan is not None else n_ctx or 512
         self._n_vocab = self._model.n_vocab()
@@ -238,8 +240,8 @@ class Llama:
         self._chat_handlers: Dict[str, Callable[..., Any]] = {}
         self._chat = _chat.Chats(self)
         self.chat_format = chat_format or (None if chat_handler is not None else self._chat.default_format)
-        if n_gpu_layers != 0:
-            _setup.tell_once("a GPU was asked for, and this build of puna computes on the CPU only")
+        if n_gpu_layers != 0 and plan is not None and plan.n_gpu_layers == 0:
+            _setup.tell_once(plan.where.decode())
 
     # ---- what the engine needs
 
@@ -300,14 +302,16 @@ class Llama:
         """What is computed where. Its str() is a text for people."""
         info, engine = self._model.info, self._engine
         asked = self.model_params.n_gpu_layers
+        plan = engine.plan if engine is not None else None
         return _setup.Device(
-            backend="cpu",
+            backend="cuda" if plan is not None and plan.n_gpu_layers else "cpu",
             isa=lib.puna_cpu_isa().decode(),
             threads=self.n_threads,
             layers=info.n_layer,
             gpu_layers_asked=info.n_layer + 1 if asked == 0x7FFFFFFF else asked,
-            gpu_layers=0,
-            reason="this build of puna computes on the CPU only" if asked else None,
+            gpu_layers=plan.n_gpu_layers if plan is not None else 0,
+            where=plan.where.decode() if plan is not None else None,
+            gpu_bytes=plan.gpu_bytes if plan is not None else 0,
             weights_bytes=info.file_bytes,
             memory_bytes=engine.plan.total_bytes if engine is not None else 0,
             kv_bytes=engine.plan.kv_bytes if engine is not None else 0,

@@ -26,6 +26,7 @@ typedef struct pn_device_memory {
     uint64_t weights_bytes; /* copies of weights; 0 where they are read in the mapped file */
     uint64_t kv_bytes, kv_bytes_per_page;
     uint64_t activations_bytes, logits_bytes, scratch_bytes;
+    uint64_t host_bytes; /* memory of the machine, where the rest is on a card */
 } pn_device_memory;
 
 typedef struct pn_device pn_device;

@@ -8,7 +8,8 @@
 /* One NVIDIA card as a backend: the first that the driver shows (CUDA_VISIBLE_DEVICES chooses). */
 extern const pn_backend pn_backend_cuda;
 
-/* The card that the backend would open, with its free memory; or why there is none. */
-puna_status pn_cuda_first_card(pn_cuda_card *card, puna_error *err);
+/* Card `index` (0 is what the backend would open) with its free memory, and how many there are; or why none can be
+ * used. */
+puna_status pn_cuda_get_card(int32_t index, pn_cuda_card *card, int32_t *n, puna_error *err);
 
 #endif

@@ -108,6 +108,15 @@ static pn_cuda_sizes measure(const pn_plan *plan, const pn_device_config *c) {
     return s;
 }
 
+/* What comes back: logits, a hidden state, or one layer of a page. */
+static size_t host_out_bytes(const pn_plan *plan, const pn_device_config *c,
+                             const pn_cuda_sizes *s) {
+    size_t most = max_size(s->logits, (size_t)plan->n_embd * sizeof(float));
+    for (int32_t i = 0; i < plan->n_attns; i++)
+        most = max_size(most, pn_kv_page_bytes_of(&plan->attns[i], c->kv_type));
+    return most;
+}
+
 static void cuda_memory(const pn_plan *plan, const pn_device_config *config,
                         pn_device_memory *memory) {
     const pn_cuda_sizes s = measure(plan, config);
@@ -119,6 +128,7 @@ static void cuda_memory(const pn_plan *plan, const pn_device_config *config,
                              s.moe_down + s.lists.bytes,
         .logits_bytes = s.logits,
         .scratch_bytes = s.partials,
+        .host_bytes = s.lists.bytes + host_out_bytes(plan, config, &s),
     };
     for (int32_t k = 0; k < 2; k++)
         memory->activations_bytes += s.acts_q[k] + s.acts_sums[k] + s.acts_d[k];
@@ -226,17 +236,15 @@ static puna_status take_memory(pn_device *dev, puna_error *err) {
         PN_TRY(
             take(dev, &w->address, (size_t)w->expert_bytes * n_matrices(w->w), "the weights", err));
     }
-    size_t most = dev->sizes.logits;
     for (int32_t i = 0; i < plan->n_attns; i++) {
         const size_t page = pn_kv_page_bytes_of(&plan->attns[i], dev->config.kv_type);
-        most = max_size(most, page);
         PN_TRY(take(dev, &dev->kv[i], page * (size_t)dev->config.n_pages, "the KV cache", err));
     }
     for (int32_t i = 0; i < N_BLOCKS; i++)
         PN_TRY(take(dev, blocks[i].address, blocks[i].bytes, "the batch", err));
     PN_TRY(take(dev, &dev->moe_down, dev->sizes.moe_down, "the batch", err));
     PN_TRY(take_host(dev, &dev->host_lists, dev->sizes.lists.bytes, err));
-    dev->host_out_bytes = max_size(most, (size_t)plan->n_embd * sizeof(float));
+    dev->host_out_bytes = host_out_bytes(plan, &dev->config, &dev->sizes);
     return take_host(dev, &dev->host_out, dev->host_out_bytes, err);
 }
 
@@ -354,7 +362,8 @@ static puna_status open_card(pn_device *dev, puna_error *err) {
                        "this puna was built without kernels for NVIDIA cards");
     PN_TRY(pn_cuda_driver_open(&dev->driver, err));
     int32_t n_cards;
-    PN_TRY(pn_cuda_cards(d, &dev->card, 1, &n_cards, false, err));
+    PN_TRY(pn_cuda_count(d, &n_cards, err));
+    PN_TRY(pn_cuda_look(d, 0, false, &dev->card, err));
     PN_TRY(pn_cuda_check(d, d->device_get(&dev->ordinal_device, 0), "opening the card", err));
     PN_TRY(pn_cuda_check(d, d->context_retain(&dev->context, dev->ordinal_device),
                          "opening the card", err));
@@ -392,14 +401,17 @@ static puna_status cuda_open(const pn_plan *plan, const pn_device_config *config
     return PUNA_OK;
 }
 
-puna_status pn_cuda_first_card(pn_cuda_card *card, puna_error *err) {
+puna_status pn_cuda_get_card(int32_t index, pn_cuda_card *card, int32_t *n, puna_error *err) {
     pn_cuda_driver driver;
     if (!pn_cuda_image())
         return pn_fail(err, PUNA_E_UNSUPPORTED,
                        "this puna was built without kernels for NVIDIA cards");
     PN_TRY(pn_cuda_driver_open(&driver, err));
-    int32_t n;
-    const puna_status status = pn_cuda_cards(&driver, card, 1, &n, true, err);
+    puna_status status = pn_cuda_count(&driver, n, err);
+    if (status == PUNA_OK && (index < 0 || index >= *n))
+        status =
+            pn_fail(err, PUNA_E_ARG, "there are %d cards, and none with the number %d", *n, index);
+    if (status == PUNA_OK) status = pn_cuda_look(&driver, index, true, card, err);
     pn_cuda_driver_close(&driver);
     return status;
 }

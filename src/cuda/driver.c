@@ -126,15 +126,18 @@ static int look_at_card(const pn_cuda_driver *driver, int32_t ordinal, bool with
     return result;
 }
 
-puna_status pn_cuda_cards(const pn_cuda_driver *driver, pn_cuda_card *cards, int32_t max,
-                          int32_t *n, bool with_memory, puna_error *err) {
-    int count = 0, result = driver->device_count(&count);
+puna_status pn_cuda_look(const pn_cuda_driver *driver, int32_t ordinal, bool with_memory,
+                         pn_cuda_card *card, puna_error *err) {
+    return pn_cuda_check(driver, look_at_card(driver, ordinal, with_memory, card),
+                         "looking at the card", err);
+}
+
+puna_status pn_cuda_count(const pn_cuda_driver *driver, int32_t *n, puna_error *err) {
+    int count = 0;
+    const puna_status status =
+        pn_cuda_check(driver, driver->device_count(&count), "looking for cards", err);
+    if (status != PUNA_OK) return status;
     *n = count;
-    for (int32_t i = 0; result == 0 && i < count && i < max; i++)
-        result = look_at_card(driver, i, with_memory, &cards[i]);
-    if (result != 0) return pn_cuda_check(driver, result, "looking at the cards", err);
-    if (count == 0)
-        return pn_fail(err, PUNA_E_UNSUPPORTED,
-                       "an NVIDIA driver is installed, but it finds no card");
-    return PUNA_OK;
+    if (count > 0) return PUNA_OK;
+    return pn_fail(err, PUNA_E_UNSUPPORTED, "an NVIDIA driver is installed, but it finds no card");
 }

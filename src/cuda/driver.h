@@ -31,10 +31,11 @@ typedef struct pn_cuda_card {
 puna_status pn_cuda_driver_open(pn_cuda_driver *driver, puna_error *err);
 void pn_cuda_driver_close(pn_cuda_driver *driver);
 
-/* The first max cards into cards (may be NULL when max is 0); *n gets how many there are. Free memory is
- * looked up when with_memory, which takes a context on each card. */
-puna_status pn_cuda_cards(const pn_cuda_driver *driver, pn_cuda_card *cards, int32_t max,
-                          int32_t *n, bool with_memory, puna_error *err);
+/* How many cards there are; none is an error. */
+puna_status pn_cuda_count(const pn_cuda_driver *driver, int32_t *n, puna_error *err);
+/* What card `ordinal` is. Free memory is looked up when with_memory, which takes a context on it. */
+puna_status pn_cuda_look(const pn_cuda_driver *driver, int32_t ordinal, bool with_memory,
+                         pn_cuda_card *card, puna_error *err);
 
 /* PUNA_OK for result 0, else what was being done and what the driver says. */
 puna_status pn_cuda_check(const pn_cuda_driver *driver, int result, const char *doing,

@@ -3,6 +3,7 @@
 #include "run/engine.h"
 
 #include "base/mem.h"
+#include "run/gpu.h"
 #include "run/options.h"
 
 #include <string.h>
@@ -78,8 +79,8 @@ static puna_status refuse(const puna_memory_plan *p, puna_error *err) {
                    (unsigned long long)(p->available_bytes >> 20));
 }
 
-puna_status puna_engine_open(puna_model *model, const puna_engine_options *options,
-                             puna_engine **engine, puna_error *err) {
+static puna_status open_engine(puna_model *model, const puna_engine_options *options,
+                               puna_engine **engine, puna_error *err) {
     puna_memory_plan memory;
     pn_device_config config;
     PN_TRY(pn_engine_memory(model, options, &memory, &config, err));
@@ -90,7 +91,7 @@ puna_status puna_engine_open(puna_model *model, const puna_engine_options *optio
     pn_options_copy(&e->options, sizeof e->options, options);
     e->model = puna_model_retain(model);
     e->plan = &model->plan;
-    e->backend = &pn_backend_cpu;
+    e->backend = pn_engine_backend(&memory);
     e->memory = memory;
     e->n_ctx = memory.n_ctx;
     e->n_seq = memory.n_seq;
@@ -102,9 +103,33 @@ puna_status puna_engine_open(puna_model *model, const puna_engine_options *optio
         puna_engine_free(e);
         return status;
     }
-    pn_gguf_will_need(model->gguf);
+    if (memory.n_gpu_layers == 0) pn_gguf_will_need(model->gguf);
     *engine = e;
     return PUNA_OK;
+}
+
+/* Opens on the CPU after the card has failed with err. */
+static puna_status open_without_card(puna_model *model, puna_engine_options *options,
+                                     puna_engine **engine, puna_error *err) {
+    const puna_error why = *err;
+    options->n_gpu_layers = 0;
+    PN_TRY(open_engine(model, options, engine, err));
+    return pn_gpu_give_up(options, &(*engine)->memory, why.code, why.msg, err);
+}
+
+puna_status puna_engine_open(puna_model *model, const puna_engine_options *options,
+                             puna_engine **engine, puna_error *err) {
+    puna_engine_options o;
+    puna_error own;
+    if (!err) err = &own;
+    puna_engine_options_init(&o);
+    pn_options_copy(&o, sizeof o, options);
+    puna_status status = open_engine(model, &o, engine, err);
+    const bool card_failed =
+        status == PUNA_E_STATE || status == PUNA_E_NOMEM || status == PUNA_E_UNSUPPORTED;
+    if (o.n_gpu_layers != 0 && !o.gpu_required && card_failed)
+        status = open_without_card(model, &o, engine, err);
+    return status;
 }
 
 void puna_engine_free(puna_engine *e) {

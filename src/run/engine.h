@@ -96,6 +96,8 @@ puna_status pn_engine_memory(const puna_model *model, const puna_engine_options 
  * positions could need, cut to what memory allows. */
 puna_status pn_engine_fit_pool(const puna_model *model, puna_engine_options *options,
                                puna_error *err);
+/* What computes the layers of an engine with this plan. */
+const pn_backend *pn_engine_backend(const puna_memory_plan *plan);
 /* Bytes of one open sequence with default options, beside its lists and logits. */
 size_t pn_seq_bytes(const puna_model *model, int32_t max_draft);
 

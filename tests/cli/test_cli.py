@@ -382,6 +382,25 @@ def test_show_of_a_truncated_file(tmp_path):
     assert done.returncode == 1 and "puna: " in done.err
 
 
+def test_devices():
+    text = ok("devices").out
+    found = json.loads(ok("devices", "--json").out)
+    assert text.startswith("cpu     " + found["cpu"]) and ("why_no_gpu" in found) == (not found["gpus"])
+    assert ("gpu     none: " in text) == (not found["gpus"])
+
+
+@needs_model
+def test_layers_that_cannot_be_on_a_card():
+    args = ["-m", MODEL, "-p", "The sky is", "-n", "2", "--temp", "0", "-c", "64"]
+    plain, asked = ok("run", *args), ok("run", *args, "-ngl", "7")
+    assert plain.out == asked.out
+    assert asked.err.count("the CPU computes all layers: 7 of 31 layers on a card were asked for") == 1
+    required = puna("run", *args, "-ngl", "7", "--gpu-required")
+    assert required.returncode == 1 and "layers on a card are required: 7 of 31" in required.err
+    plan = json.loads(ok("plan", MODEL, "-c", "64", "-ngl", "7", "--json").out)
+    assert plan["n_layers"] == 31 and plan["n_gpu_layers"] == 0 and plan["gpu_bytes"] == 0
+
+
 @needs_model
 def test_plan():
     plan = json.loads(ok("plan", MODEL, "-c", "1024", "-np", "2", "--json").out)

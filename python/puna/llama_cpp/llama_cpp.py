@@ -56,8 +56,10 @@ def llama_supports_mlock() -> bool:
 
 
 def llama_supports_gpu_offload() -> bool:
-    """False: puna computes on the CPU; ``n_gpu_layers`` is accepted and has no effect."""
-    return False
+    """Whether ``n_gpu_layers`` can put layers on a card here."""
+    gpu = _binding.puna_gpu()
+    gpu.size = ctypes.sizeof(gpu)
+    return bool(_binding.lib.puna_gpu_get(0, ctypes.byref(gpu), None, None) == _binding.PUNA_OK)
 
 
 def llama_supports_rpc() -> bool:

@@ -3,6 +3,7 @@
 #include "http_guard.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -21,6 +22,7 @@ typedef struct text_list {
 struct pn_guard {
     bool loopback;
     char own_name[NAME_CHARS]; /* of this machine, "" when loopback */
+    char bound[NAME_CHARS];    /* what it listens at, "" when that is not known */
     text_list hosts;
     text_list origins;
     char (*digests)[DIGEST_HEX_CHARS];
@@ -72,6 +74,7 @@ puna_status pn_guard_open(const pn_guard_options *options, pn_guard **guard, pun
         pn_guard_free(g);
         return pn_server_fail(err, PUNA_E_NOMEM, "out of memory: names and keys of the server");
     }
+    snprintf(g->bound, sizeof g->bound, "%s", options->bound ? options->bound : "");
     if (!g->loopback && gethostname(g->own_name, sizeof g->own_name - 1) != 0) g->own_name[0] = 0;
     *guard = g;
     return PUNA_OK;
@@ -129,7 +132,8 @@ static bool matches_host(const char *allowed, const char *name) {
 }
 
 static bool is_own_name(const pn_guard *g, const char *name) {
-    if (g->loopback || !*g->own_name) return false;
+    if (*g->bound && strcasecmp(g->bound, name) == 0) return true;
+    if (!*g->own_name) return false;
     size_t n = strcspn(g->own_name, ".");
     bool is_short = strncasecmp(g->own_name, name, n) == 0 && !name[n];
     return is_short || strcasecmp(g->own_name, name) == 0;

@@ -11,7 +11,8 @@
 typedef struct pn_guard pn_guard;
 
 typedef struct pn_guard_options {
-    bool loopback; /* the server listens on this machine's own addresses only */
+    bool loopback;     /* the server listens on this machine's own addresses only */
+    const char *bound; /* the name or address that it was told to listen at, or NULL */
     /* further names: "chat.example.org", ".example.org" for all below it, "*" for any */
     const char *const *hosts;
     int32_t n_hosts;

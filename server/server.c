@@ -122,8 +122,16 @@ static puna_status make_key(server *s, puna_error *err) {
 static puna_status open_guard(server *s, bool loopback, puna_error *err) {
     const pn_server_options *o = s->o;
     const char *made = s->made_key;
-    pn_guard_options guard = {loopback,     o->hosts, o->n_hosts, o->origins,
-                              o->n_origins, o->keys,  o->n_keys};
+    pn_guard_options guard = {
+        .loopback = loopback,
+        .bound = o->host,
+        .hosts = o->hosts,
+        .n_hosts = o->n_hosts,
+        .origins = o->origins,
+        .n_origins = o->n_origins,
+        .keys = o->keys,
+        .n_keys = o->n_keys,
+    };
     if (!loopback && o->n_keys == 0) {
         if (make_key(s, err) != PUNA_OK) return PUNA_E_IO;
         guard.keys = &made;

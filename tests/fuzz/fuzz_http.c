@@ -35,7 +35,7 @@ static void open_guard(void) {
     static const char *const hosts[] = {"chat.example.org", ".lab"};
     static const char *const origins[] = {"https://chat.example.org"};
     static const char *const keys[] = {"sk-1234"};
-    const pn_guard_options o = {true, hosts, 2, origins, 1, keys, 1};
+    const pn_guard_options o = {true, "here", hosts, 2, origins, 1, keys, 1};
     if (pn_guard_open(&o, &guard, NULL) != PUNA_OK) abort();
 }
 

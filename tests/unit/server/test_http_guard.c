@@ -59,6 +59,10 @@ static void test_hosts(void **state) {
     name[sizeof name - 1] = 0;
     assert_false(pn_guard_host(near, name));
     assert_true(pn_guard_host(any, "evil.example"));
+    pn_guard *named = open_guard(&(pn_guard_options){.bound = "gpu.lan"});
+    assert_true(pn_guard_host(named, "GPU.lan:80"));
+    assert_false(pn_guard_host(named, "gpu.lan.evil.example"));
+    pn_guard_free(named);
     assert_false(pn_guard_host(any, "evil example"));
     pn_guard_free(near);
     pn_guard_free(far);

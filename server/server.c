@@ -225,13 +225,24 @@ static void cancel_all(puna_scheduler *scheduler) {
     for (int32_t i = 0; i < n && i < 64; i++) puna_scheduler_cancel(scheduler, infos[i].request);
 }
 
+static void note_end(const server *s, int32_t n) {
+    char line[160];
+    snprintf(
+        line, sizeof line,
+        "ending: %d request%s may go on for %g seconds; Ctrl-C again, or SIGTERM, ends at once", n,
+        n == 1 ? "" : "s", s->o->grace_s);
+    note(s, line);
+}
+
 static void on_tick(void *user, int32_t n_exchanges) {
     server *s = user;
     double now = pn_server_now();
-    (void)n_exchanges;
     if (atomic_load(&s->state) == SERVER_FAILED) pn_http_cut(s->http);
     if (!n_signals) return;
-    if (s->drain_s <= 0) s->drain_s = now;
+    if (s->drain_s <= 0) {
+        s->drain_s = now;
+        if (n_exchanges > 0) note_end(s, n_exchanges);
+    }
     if (now - s->drain_s < s->o->grace_s) return;
     if (atomic_load(&s->state) == SERVER_READY) cancel_all(s->service.scheduler);
     if (now - s->drain_s > s->o->grace_s + cut_after_s) pn_http_cut(s->http);

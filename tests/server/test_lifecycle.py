@@ -175,11 +175,11 @@ def test_leaving_while_the_prompt_is_computed(smol_server):
         if smol_server.busy():
             break
         time.sleep(0.002)
-    assert smol_server.busy()[0]["state"] == "prompt"
+    assert smol_server.busy()[0]["state"] != "answer"
     raw.close()
     before_steps = smol_server.metric("puna_engine_steps_total")
     assert smol_server.wait_idle(20) is not None
-    assert smol_server.metric("puna_engine_steps_total") - before_steps <= 2  # of about 30
+    assert smol_server.metric("puna_engine_steps_total") - before_steps <= 8  # of 30; 1 when nothing else runs
     assert smol_server.metric("puna_requests_failed_total") == before + 1
 
 
@@ -207,6 +207,7 @@ def test_streams_may_end(tmp_path):
         server.connect(2)
     data, complete = read_stream(raw)
     assert complete and data.endswith(b"data: [DONE]\n\n") and b'"error"' not in data
+    assert "ending: 1 request may go on for 30 seconds" in server.log()
     assert server.process.wait(10) == 0
 
 

@@ -52,13 +52,8 @@ def test_options():
     assert len(options) > 40 and told == options
 
 
-LIMITS = """
-    MAX_HEADERS MAX_HEADER_BYTES MAX_BODIES_IN_ONE PN_MAX_JSON_DEPTH PN_MAX_STOPS PN_MAX_STOP_BYTES PN_MAX_N PN_MAX_PROMPTS
-    PN_MAX_CHOICES PN_MAX_LOGPROBS MAX_TOP_LOGPROBS""".split()
-
-
 def test_limits():
-    """The numbers in the table are those that the sources have, in this order, and the sources have no others."""
+    """The numbers in the table are those that the sources have; neither has another."""
     told = [int(number) for row in re.findall(r"^\|.*?\|(.*)\|$", section("Limits"), re.M)
             for number in re.findall(r"\d+", row)]
     kept = {}
@@ -66,7 +61,7 @@ def test_limits():
         for name, value, shift in re.findall(r"\b((?:PN_)?MAX_[A-Z_]+)\b *=?\s*\(?(\d+)(?: << (\d+))?", source(path)):
             kept[name] = int(value) << int(shift or 0)
     kept.pop("MAX_EVENTS")  # of one look at what happened
-    assert dict(zip(LIMITS, told)) == kept and len(told) == len(LIMITS)
+    assert len(told) > 9 and sorted(told) == sorted(kept.values()), kept
 
 
 def test_metrics(server):

@@ -273,6 +273,101 @@ static void test_nothing_twice(void **state) {
     puna_scheduler_free(s);
 }
 
+/* Guesses the answer that `user` holds, every fifth token of it wrong. */
+static int32_t guess(void *user, const int32_t *tokens, int32_t n_tokens, int32_t *draft,
+                     int32_t max_draft) {
+    const outcome *wanted = user;
+    (void)tokens;
+    int32_t n = 0;
+    for (int32_t at = n_tokens - 40; n < max_draft && at < wanted->n_tokens; at++, n++)
+        draft[n] = at % 5 ? wanted->tokens[at] : 7;
+    return n;
+}
+
+/* Guesses take rows and pages, which others may need; answers are the same. */
+static void test_drafts(void **state) {
+    (void)state;
+    enum { N = 3 };
+    int32_t prompt[320];
+    outcome wanted[N];
+    caller c[N];
+    memset(c, 0, sizeof c);
+    for (int32_t i = 0; i < N; i++) {
+        puna_engine *e = open_engine(1, 512, 1, PUNA_KV_F16);
+        make_prompt(prompt, 40, 90u + (uint32_t)i);
+        wanted[i] = complete(e, open_seq(e, 150), prompt, 40);
+        puna_engine_free(e);
+    }
+    puna_scheduler_options o = options_of(N, 16, 1);
+    o.engine.n_kv = 320;
+    o.engine.max_draft = 4;
+    puna_scheduler *s = open_with(&o);
+    for (int32_t i = 0; i < N; i++) {
+        make_prompt(prompt, 40, 90u + (uint32_t)i);
+        puna_request_options r = request_of(prompt, 40, 150, &c[i]);
+        r.seq.draft = guess;
+        r.seq.draft_user = &wanted[i];
+        submit(s, &r);
+    }
+    run_all(s);
+    for (int32_t i = 0; i < N; i++) assert_same(&c[i].seen, &wanted[i]);
+    puna_scheduler_stats stats = {.size = sizeof stats};
+    puna_scheduler_get_stats(s, &stats);
+    assert_true(stats.n_steps < 300); /* of 450 tokens on a pool for two */
+    assert_all_returned(s);
+    puna_scheduler_free(s);
+}
+
+/* A callback submits the next request, cancels, and asks. */
+typedef struct chain {
+    puna_scheduler *scheduler;
+    int32_t n_submitted, n_finished;
+    uint64_t other;
+} chain;
+
+static void go_on(void *user, const puna_request_event *e) {
+    chain *c = user;
+    puna_request_info info = {.size = sizeof info};
+    puna_scheduler_stats stats = {.size = sizeof stats};
+    puna_scheduler_requests(c->scheduler, &info, 1);
+    puna_scheduler_get_stats(c->scheduler, &stats);
+    assert_true(stats.n_running > 0);
+    if (e->kind != PUNA_REQUEST_FINISHED) return;
+    c->n_finished++;
+    puna_scheduler_cancel(c->scheduler, c->other);
+    if (c->n_submitted == 5) return;
+    int32_t prompt[30];
+    uint64_t number;
+    make_prompt(prompt, 30, (uint32_t)c->n_submitted);
+    puna_request_options o = request_of(prompt, 30, 3, NULL);
+    o.on_event = go_on;
+    o.user = c;
+    assert_int_equal(puna_scheduler_submit(c->scheduler, &o, &number, NULL), PUNA_OK);
+    c->n_submitted++;
+}
+
+static void test_callbacks_may_call(void **state) {
+    (void)state;
+    int32_t prompt[30];
+    uint64_t number;
+    caller other = {0};
+    const puna_scheduler_options options = options_of(2, 64, 1);
+    chain c = {.scheduler = open_with(&options), .n_submitted = 1};
+    make_prompt(prompt, 30, 99);
+    puna_request_options o = request_of(prompt, 30, 3, NULL);
+    o.on_event = go_on;
+    o.user = &c;
+    assert_int_equal(puna_scheduler_submit(c.scheduler, &o, &number, NULL), PUNA_OK);
+    o = request_of(prompt, 30, 200, &other);
+    submit(c.scheduler, &o);
+    c.other = other.request;
+    run_all(c.scheduler);
+    assert_int_equal(c.n_finished, 5);
+    assert_int_equal(other.error.code, PUNA_E_CANCELLED);
+    assert_true(other.seen.n_tokens < 10);
+    puna_scheduler_free(c.scheduler);
+}
+
 /* The same system prompt: computed once, whether it was there before or is under way. */
 static void test_shared_beginnings(void **state) {
     (void)state;
@@ -620,6 +715,7 @@ static int close_group(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_drafts),           cmocka_unit_test(test_callbacks_may_call),
         cmocka_unit_test(test_answers_as_alone), cmocka_unit_test(test_preemption),
         cmocka_unit_test(test_nothing_twice),    cmocka_unit_test(test_shared_beginnings),
         cmocka_unit_test(test_newcomer),         cmocka_unit_test(test_turns),

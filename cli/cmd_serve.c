@@ -80,6 +80,7 @@ static void on_ready(void *user, int32_t port, const char *key, const puna_memor
     const char *host = s->o->host;
     char name[NAME_CHARS] = "";
     if (is_any_address(host) && gethostname(name, sizeof name - 1) == 0 && *name) host = name;
+    if (s->o->n_gpu_layers != 0) print_note("%s", plan->where);
     if (s->o->n_ctx == 0 && plan->n_ctx < plan->n_ctx_train) {
         print_note("context %d of the %d the model was trained for: half of the free memory",
                    plan->n_ctx, plan->n_ctx_train);

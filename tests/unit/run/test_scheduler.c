@@ -533,6 +533,35 @@ static void test_queue_and_errors(void **state) {
     assert_non_null(strstr(err.msg, "n_kv"));
 }
 
+/* Without n_kv the pool is what memory allows, from one context to one for each. */
+static void test_pool_fits_memory(void **state) {
+    (void)state;
+    puna_error err;
+    puna_memory_plan whole = {.size = sizeof whole}, plan = {.size = sizeof plan};
+    puna_scheduler_stats stats = {.size = sizeof stats};
+    for (int32_t n_ctx = 0; n_ctx <= 320; n_ctx += 320) {
+        puna_scheduler_options o = options_of(16, 32, 1);
+        o.engine.n_ctx = n_ctx;
+        assert_int_equal(puna_engine_plan(model, &o.engine, &whole, &err), PUNA_OK);
+        const int64_t all = (int64_t)(whole.n_ctx + 63) / 64 * 64 * 16;
+        for (int32_t part = 0; part < 3; part++) {
+            const uint64_t bytes = whole.total_bytes - whole.kv_bytes * (uint64_t)part / 3;
+            o.engine.max_bytes = bytes + 4096;
+            puna_scheduler *s = open_with(&o);
+            puna_scheduler_get_plan(s, &plan);
+            puna_scheduler_get_stats(s, &stats);
+            assert_true(plan.fits && plan.total_bytes <= bytes + 4096);
+            assert_int_equal(plan.n_ctx, whole.n_ctx);
+            assert_true(part == 0 ? stats.n_kv > all * 3 / 4 : stats.n_kv < all);
+            assert_true(stats.n_kv >= plan.n_ctx && stats.n_kv <= all);
+            puna_scheduler_free(s);
+        }
+        puna_scheduler *none = NULL;
+        o.engine.max_bytes = 1000;
+        assert_int_equal(puna_scheduler_open(model, &o, &none, &err), PUNA_E_LIMIT);
+    }
+}
+
 static void test_deadlines(void **state) {
     (void)state;
     int32_t prompt[100];
@@ -716,13 +745,21 @@ static int close_group(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_drafts),           cmocka_unit_test(test_callbacks_may_call),
-        cmocka_unit_test(test_answers_as_alone), cmocka_unit_test(test_preemption),
-        cmocka_unit_test(test_nothing_twice),    cmocka_unit_test(test_shared_beginnings),
-        cmocka_unit_test(test_newcomer),         cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_cancel_and_free),  cmocka_unit_test(test_queue_and_errors),
-        cmocka_unit_test(test_deadlines),        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_waiting),          cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_pool_fits_memory),
+        cmocka_unit_test(test_drafts),
+        cmocka_unit_test(test_callbacks_may_call),
+        cmocka_unit_test(test_answers_as_alone),
+        cmocka_unit_test(test_preemption),
+        cmocka_unit_test(test_nothing_twice),
+        cmocka_unit_test(test_shared_beginnings),
+        cmocka_unit_test(test_newcomer),
+        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_cancel_and_free),
+        cmocka_unit_test(test_queue_and_errors),
+        cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_waiting),
+        cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests(tests, open_group, close_group);
 }

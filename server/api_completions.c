@@ -79,26 +79,31 @@ static void token_text(const puna_model *model, int32_t token, pn_text *t) {
     (void)pn_detokenize(model, &token, 1, PUNA_DETOKENIZE_KEEP_SPACE, t);
 }
 
+/* One member of an object of texts, unless one of the same text is there: parts of characters look alike. */
+static void add_member(columns *c, pn_text *texts, int32_t *n, int32_t token, double logprob) {
+    pn_text *text = &texts[*n];
+    token_text(c->model, token, text);
+    for (int32_t i = 0; i < *n; i++)
+        if (texts[i].n == text->n &&
+            memcmp(pn_text_get(&texts[i]), pn_text_get(text), text->n) == 0) {
+            pn_text_free(text);
+            return;
+        }
+    pn_text_write(&c->tops, *n ? ",%J:" : "%J:", pn_text_get(text), text->n);
+    pn_write_logprob(&c->tops, logprob);
+    ++*n;
+}
+
 static void add_top(columns *c, int32_t token, double logprob, const puna_token_logprob *top,
                     int32_t n_top) {
-    bool listed = false;
+    pn_text texts[PN_MAX_TOP_LOGPROBS + 1] = {0};
+    int32_t n = 0;
     pn_text_put(&c->tops, "{");
-    for (int32_t i = 0; i < n_top; i++) {
-        pn_text text = {0};
-        token_text(c->model, top[i].token, &text);
-        pn_text_write(&c->tops, i ? ",%J:" : "%J:", pn_text_get(&text), text.n);
-        pn_write_logprob(&c->tops, (double)top[i].logprob);
-        pn_text_free(&text);
-        listed = listed || top[i].token == token;
-    }
-    if (!listed) { /* the one that was sampled is always there */
-        pn_text text = {0};
-        token_text(c->model, token, &text);
-        pn_text_write(&c->tops, n_top ? ",%J:" : "%J:", pn_text_get(&text), text.n);
-        pn_write_logprob(&c->tops, logprob);
-        pn_text_free(&text);
-    }
+    for (int32_t i = 0; i < n_top; i++)
+        add_member(c, texts, &n, top[i].token, (double)top[i].logprob);
+    add_member(c, texts, &n, token, logprob); /* the one that was sampled is always there */
     pn_text_put(&c->tops, "}");
+    for (int32_t i = 0; i < n; i++) pn_text_free(&texts[i]);
 }
 
 /* top NULL: the first token of a text, of which nothing is known. */

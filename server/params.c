@@ -178,8 +178,6 @@ static bool read_breakers(reader *r, json_t *value) {
 
 /* ---- log-probabilities --------------------------------------------------------------------------- */
 
-enum { MAX_TOP_LOGPROBS = 20 };
-
 static bool read_logprobs_flag(reader *r, json_t *value) {
     if (!json_is_boolean(value)) return pn_refuse_value(r->e, r->name, "true or false", value);
     if (json_is_true(value) && r->p->n_logprobs < 0) r->p->n_logprobs = 0;
@@ -189,7 +187,7 @@ static bool read_logprobs_flag(reader *r, json_t *value) {
 /* Stands behind logprobs in the list. */
 static bool read_top_logprobs(reader *r, json_t *value) {
     int64_t n = 0;
-    if (!read_int(value, r->name, 0, MAX_TOP_LOGPROBS, &n, r->e)) return false;
+    if (!read_int(value, r->name, 0, PN_MAX_TOP_LOGPROBS, &n, r->e)) return false;
     if (r->api == PN_API_CHAT && r->p->n_logprobs < 0 && n > 0)
         return refuse(r, "needs logprobs to be true");
     if (r->api != PN_API_CHAT || r->p->n_logprobs >= 0) r->p->n_logprobs = (int32_t)n;
@@ -199,7 +197,7 @@ static bool read_top_logprobs(reader *r, json_t *value) {
 static bool read_logprobs_count(reader *r, json_t *value) {
     int64_t n = 0;
     if (json_is_false(value)) return true;
-    if (!read_int(value, r->name, 0, MAX_TOP_LOGPROBS, &n, r->e)) return false;
+    if (!read_int(value, r->name, 0, PN_MAX_TOP_LOGPROBS, &n, r->e)) return false;
     r->p->n_logprobs = (int32_t)n;
     return true;
 }

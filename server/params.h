@@ -19,14 +19,15 @@ typedef enum pn_api {
     PN_API_MESSAGES = 8     /* Anthropic's /v1/messages */
 } pn_api;
 
-#define PN_MAX_STOPS       64        /* stop texts of a request, */
-#define PN_MAX_STOP_BYTES  65536     /* all of them together */
-#define PN_MAX_N           16        /* n and best_of, or the slots where there are more */
-#define PN_MAX_JSON_DEPTH  128       /* lists and objects in one another */
-#define PN_MAX_CHOICES     2048      /* prompts times candidates */
-#define PN_MAX_LOGPROBS    (1 << 24) /* log-probabilities that an answer could have */
-#define PN_MAX_JSON_VALUES (1 << 20) /* in a body: each takes some 40 bytes */
-#define PN_MAX_PROMPTS     2048      /* prompts or inputs of one request */
+#define PN_MAX_STOPS        64        /* stop texts of a request, */
+#define PN_MAX_STOP_BYTES   65536     /* all of them together */
+#define PN_MAX_N            16        /* n and best_of, or the slots where there are more */
+#define PN_MAX_JSON_DEPTH   128       /* lists and objects in one another */
+#define PN_MAX_CHOICES      2048      /* prompts times candidates */
+#define PN_MAX_LOGPROBS     (1 << 24) /* log-probabilities that an answer could have */
+#define PN_MAX_JSON_VALUES  (1 << 20) /* in a body: each takes some 40 bytes */
+#define PN_MAX_TOP_LOGPROBS 20
+#define PN_MAX_PROMPTS      2048 /* prompts or inputs of one request */
 
 typedef struct pn_params {
     json_t *body; /* a reference: texts below point into it */

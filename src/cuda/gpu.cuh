@@ -9,8 +9,9 @@
 #ifdef __CUDACC__
 #include <cuda_fp16.h>
 
+/* One block on a multiprocessor is promised, so that registers are not saved at the price of spills. */
 #define PN_KERNEL(name, type, threads)                                                             \
-    extern "C" __global__ void __launch_bounds__(threads) name(const type a)
+    extern "C" __global__ void __launch_bounds__(threads, 1) name(const type a)
 extern __shared__ uint4 pn_shared_memory[];
 #define PN_SHARED(name)                                                                            \
     unsigned char *const name = reinterpret_cast<unsigned char *>(pn_shared_memory)

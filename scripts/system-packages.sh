@@ -8,6 +8,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 has_daemon() { has "$1" || [ -x "/usr/sbin/$1" ]; }
 has_library() { has pkg-config && pkg-config --exists "$1"; }
 has_pip() { python3 -m pip --version >/dev/null 2>&1; }
+is_ubuntu() { grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; } # which has Chromium as a snap only
 has_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
 # Adds one missing thing under its names in apt, dnf and brew ("-": comes with the system).
@@ -51,7 +52,7 @@ find_missing_test() {
     has ccache || welcome ccache ccache ccache
     has_venv || missing python3-venv python3 python3
     has npm || welcome "nodejs npm" "nodejs npm" node
-    has chromium || has chromium-browser || has google-chrome || welcome chromium chromium -
+    has chromium || has chromium-browser || has google-chrome || is_ubuntu || welcome chromium chromium -
     [ "${CI:-}" = true ] && find_missing_deployment
     return 0
 }

@@ -44,7 +44,8 @@ def commands(o, port):
                                  "-np", str(n + 1), "--port", str(port)]
     if o.llama_cpp_python:
         found["llama-cpp-python"] = [o.llama_cpp_python, "-m", "llama_cpp.server", "--model", o.model, "--n_threads",
-                                     str(o.threads), "--n_ctx", str(ctx), "--port", str(port)]
+                                     str(o.threads), "--n_ctx", str(ctx), "--port", str(port),
+                                     "--interrupt_requests", "false"]  # or each ends the one before it
     return found
 
 

@@ -12,19 +12,14 @@ bool pn_model_is_named(const json_t *body, pn_api_error *e);
 /* The conversation of a chat request; free it with pn_chat_conversation_free, also on failure. */
 bool pn_chat_conversation(json_t *body, pn_conversation *conversation, pn_api_error *e);
 void pn_chat_conversation_free(pn_conversation *conversation);
-/* From a chat request to its generation, not started. */
-bool pn_chat_generation(pn_service *service, json_t *body, const pn_writer *writer, void *user,
-                        pn_generation **generation, pn_api_error *e);
-/* Its whole answer, {"object": "chat.completion", ...}. */
-void pn_write_chat_completion(pn_text *t, const pn_generation *g);
 
-/* The same for requests of /v1/completions, and of /v1/embeddings. */
-bool pn_text_generation(pn_service *service, json_t *body, const pn_writer *writer, void *user,
-                        pn_generation **generation, pn_api_error *e);
-void pn_write_text_completion(pn_text *t, const pn_generation *g);
-bool pn_embedding_generation(pn_service *service, json_t *body, const pn_writer *writer, void *user,
-                             pn_generation **generation, pn_api_error *e);
-void pn_write_embeddings(pn_text *t, const pn_generation *g);
+/* From the body of a request to its generation, not started. */
+typedef bool pn_make_generation(pn_service *service, json_t *body, const pn_writer *writer,
+                                void *user, pn_generation **generation, pn_api_error *e);
+pn_make_generation pn_chat_generation, pn_text_generation, pn_embedding_generation;
+/* Their whole answers: {"object": "chat.completion", ...} and so on. */
+typedef void pn_write_answer(pn_text *t, const pn_generation *g);
+pn_write_answer pn_write_chat_completion, pn_write_text_completion, pn_write_embeddings;
 
 /* Replies with JSON and frees it; with 500 where memory ran out. */
 void pn_reply_text(pn_exchange *x, pn_text *text);

@@ -279,16 +279,5 @@ bool pn_chat_generation(pn_service *service, json_t *body, const pn_writer *of_a
 }
 
 void api_chat_completions(pn_service *service, pn_exchange *x) {
-    pn_api_error e;
-    pn_generation *g = NULL;
-    json_t *body = pn_body_read(x, &e);
-    pn_reply *reply = body ? pn_reply_new(x) : NULL;
-    if (body && !reply) (void)pn_api_refuse(&e, 500, "server_error", NULL, NULL, "out of memory");
-    const bool ok = reply && pn_model_is_named(body, &e) &&
-                    pn_chat_generation(service, body, &writer, reply, &g, &e);
-    json_decref(body);
-    if (ok)
-        pn_reply_start(reply, g);
-    else
-        pn_reply_refuse(x, reply, &e);
+    pn_reply_openai(service, x, pn_chat_generation, &writer);
 }

@@ -38,10 +38,6 @@ typedef struct batch {
     pn_batch_state state;
 } batch;
 
-typedef void pn_write_answer(pn_text *t, const pn_generation *g);
-typedef bool pn_make_generation(pn_service *service, json_t *body, const pn_writer *writer,
-                                void *user, pn_generation **generation, pn_api_error *e);
-
 /* What a line may ask for; `field` tells it from the others when the line is a body alone. */
 typedef struct endpoint {
     const char *url, *field;

@@ -125,6 +125,22 @@ void pn_reply_refuse(pn_exchange *x, pn_reply *reply, const pn_api_error *e) {
     pn_reply_free(reply);
 }
 
+void pn_reply_openai(pn_service *service, pn_exchange *x, pn_make_generation *make,
+                     const pn_writer *writer) {
+    pn_api_error e;
+    pn_generation *g = NULL;
+    json_t *body = pn_body_read(x, &e);
+    pn_reply *reply = body ? pn_reply_new(x) : NULL;
+    if (body && !reply) (void)pn_api_refuse(&e, 500, "server_error", NULL, NULL, "out of memory");
+    const bool ok =
+        reply && pn_model_is_named(body, &e) && make(service, body, writer, reply, &g, &e);
+    json_decref(body);
+    if (ok)
+        pn_reply_start(reply, g);
+    else
+        pn_reply_refuse(x, reply, &e);
+}
+
 /* ---- pieces of JSON ------------------------------------------------------------------------------ */
 
 const char *pn_fingerprint(void) {

@@ -2,7 +2,7 @@
 #ifndef PUNA_SERVER_OPENAI_OUT_H
 #define PUNA_SERVER_OPENAI_OUT_H
 
-#include "generate.h"
+#include "api.h"
 
 /* A response under way: what pn_writer's user is. Made by a handler, freed by pn_reply_free (pn_writer.free). */
 typedef struct pn_reply {
@@ -36,6 +36,10 @@ void pn_reply_done(pn_reply *reply);
 void pn_reply_start(pn_reply *reply, pn_generation *g);
 /* Replies with an error and frees reply, which may be NULL. */
 void pn_reply_refuse(pn_exchange *x, pn_reply *reply, const pn_api_error *e);
+
+/* A handler: reads the body, makes its generation and starts it; or replies with what is wrong. */
+void pn_reply_openai(pn_service *service, pn_exchange *x, pn_make_generation *make,
+                     const pn_writer *writer);
 
 /* ---- pieces of JSON ------------------------------------------------------------------------------ */
 

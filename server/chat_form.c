@@ -7,8 +7,13 @@
 
 #include "api.h"
 
-static bool no_memory(pn_api_error *e) {
+bool pn_refuse_memory(pn_api_error *e) {
     return pn_api_refuse(e, 500, "server_error", NULL, NULL, "out of memory");
+}
+
+bool pn_is_type(const json_t *object, const char *type) {
+    const char *found = json_string_value(json_object_get(object, "type"));
+    return found && strcmp(found, type) == 0;
 }
 
 void pn_chat_form_init(pn_chat_form *form) {
@@ -130,7 +135,7 @@ bool pn_refuse_type(pn_api_error *e, const char *at, const char *what, const jso
 static bool open_turn(pn_chat_form *form, pn_service *service, pn_params *params,
                       pn_chat_turn **turn, pn_api_error *e) {
     pn_conversation conversation;
-    if (form->failed) return no_memory(e);
+    if (form->failed) return pn_refuse_memory(e);
     const bool ok = pn_chat_conversation(form->body, &conversation, e) &&
                     pn_chat_turn_open(service, &conversation, params, turn, e);
     pn_chat_conversation_free(&conversation);
@@ -148,7 +153,7 @@ bool pn_chat_form_generation(pn_chat_form *form, pn_service *service, pn_params 
     pn_generation *g = pn_generation_new(service, params, writer, user);
     if (!g) {
         pn_chat_turn_free(turn);
-        return no_memory(e);
+        return pn_refuse_memory(e);
     }
     if (!pn_generation_add_turn(g, turn, e)) {
         pn_generation_free(g);
@@ -165,5 +170,5 @@ bool pn_chat_form_count(pn_chat_form *form, pn_service *service, pn_params *para
     int32_t *tokens = pn_chat_turn_tokens(turn, n_tokens);
     pn_chat_turn_free(turn);
     free(tokens);
-    return tokens || no_memory(e);
+    return tokens || pn_refuse_memory(e);
 }

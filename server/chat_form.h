@@ -32,6 +32,15 @@ void pn_chat_form_tool(pn_chat_form *form, const char *name, const char *descrip
 /* Any further member of the chat request; takes value. */
 void pn_chat_form_set(pn_chat_form *form, const char *name, json_t *value);
 
+/* Where something stands in the request: "messages[2].content[0]". */
+typedef struct pn_place {
+    char text[96];
+} pn_place;
+
+/* Whether the object's "type" is this. */
+bool pn_is_type(const json_t *object, const char *type);
+/* Status 500: out of memory; false. */
+bool pn_refuse_memory(pn_api_error *e);
 /* {"type": "text", "text": text} */
 json_t *pn_text_part(const char *text);
 /* The string member that must be there; NULL with *e. at: where the object stands in the request. */

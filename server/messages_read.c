@@ -8,20 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The place of a block: "messages[2].content[0]". */
-typedef struct place {
-    char text[96];
-} place;
-
-static bool no_memory(pn_api_error *e) {
-    return pn_api_refuse(e, 500, "server_error", NULL, NULL, "out of memory");
-}
-
-static bool is_type(const json_t *block, const char *type) {
-    const char *found = json_string_value(json_object_get(block, "type"));
-    return found && strcmp(found, type) == 0;
-}
-
 /* A string, or a list of blocks of text: a reference for the caller, NULL with *e. */
 static json_t *read_texts(json_t *content, const char *at, pn_api_error *e) {
     if (json_is_string(content)) return json_incref(content);
@@ -30,17 +16,17 @@ static json_t *read_texts(json_t *content, const char *at, pn_api_error *e) {
         return NULL;
     }
     json_t *parts = json_array();
-    if (!parts) (void)no_memory(e);
+    if (!parts) (void)pn_refuse_memory(e);
     for (size_t i = 0; parts && i < json_array_size(content); i++) {
         const json_t *block = json_array_get(content, i);
-        place here;
+        pn_place here;
         (void)snprintf(here.text, sizeof here.text, "%s[%zu]", at, i);
         const char *text = NULL;
         bool ok = json_is_object(block) || pn_refuse_value(e, here.text, "a block", block);
-        ok = ok && (is_type(block, "text") ||
+        ok = ok && (pn_is_type(block, "text") ||
                     pn_refuse_type(e, here.text, "blocks", json_object_get(block, "type")));
         ok = ok && (text = pn_needed_text(block, here.text, "text", e)) != NULL;
-        ok = ok && (!json_array_append_new(parts, pn_text_part(text)) || no_memory(e));
+        ok = ok && (!json_array_append_new(parts, pn_text_part(text)) || pn_refuse_memory(e));
         if (!ok) {
             json_decref(parts);
             parts = NULL;
@@ -64,7 +50,7 @@ static bool read_text(const json_t *block, const char *at, json_t **parts, pn_ap
     const char *text = pn_needed_text(block, at, "text", e);
     if (!text) return false;
     if (!*parts) *parts = json_array();
-    return !json_array_append_new(*parts, pn_text_part(text)) || no_memory(e);
+    return !json_array_append_new(*parts, pn_text_part(text)) || pn_refuse_memory(e);
 }
 
 static bool read_result(pn_chat_form *form, const json_t *block, const char *at, json_t **parts,
@@ -75,7 +61,7 @@ static bool read_result(pn_chat_form *form, const json_t *block, const char *at,
     if (!id) return false;
     (void)snprintf(param, sizeof param, "%s.content", at);
     json_t *content = given ? read_texts(given, param, e) : json_string("");
-    if (!content) return given ? false : no_memory(e);
+    if (!content) return given ? false : pn_refuse_memory(e);
     flush_parts(form, "user", parts);
     pn_chat_form_result(form, id, content);
     return true;
@@ -91,7 +77,7 @@ static bool read_use(pn_chat_form *form, const json_t *block, const char *at, js
     (void)snprintf(param, sizeof param, "%s.input", at);
     if (!json_is_object(input)) return pn_refuse_value(e, param, "an object", input);
     char *arguments = json_dumps(input, JSON_COMPACT);
-    if (!arguments) return no_memory(e);
+    if (!arguments) return pn_refuse_memory(e);
     flush_parts(form, "assistant", parts);
     pn_chat_form_call(form, id, name, arguments);
     free(arguments);
@@ -101,11 +87,11 @@ static bool read_use(pn_chat_form *form, const json_t *block, const char *at, js
 static bool read_block(pn_chat_form *form, const json_t *block, bool is_user, const char *at,
                        json_t **parts, pn_api_error *e) {
     if (!json_is_object(block)) return pn_refuse_value(e, at, "a block", block);
-    if (is_type(block, "text")) return read_text(block, at, parts, e);
-    if (is_user && is_type(block, "tool_result")) return read_result(form, block, at, parts, e);
-    if (!is_user && is_type(block, "tool_use")) return read_use(form, block, at, parts, e);
-    if (!is_user && is_type(block, "redacted_thinking")) return true;
-    if (!is_user && is_type(block, "thinking")) {
+    if (pn_is_type(block, "text")) return read_text(block, at, parts, e);
+    if (is_user && pn_is_type(block, "tool_result")) return read_result(form, block, at, parts, e);
+    if (!is_user && pn_is_type(block, "tool_use")) return read_use(form, block, at, parts, e);
+    if (!is_user && pn_is_type(block, "redacted_thinking")) return true;
+    if (!is_user && pn_is_type(block, "thinking")) {
         const char *text = pn_needed_text(block, at, "thinking", e);
         if (text) pn_chat_form_reasoning(form, text);
         return text != NULL;
@@ -115,7 +101,7 @@ static bool read_block(pn_chat_form *form, const json_t *block, bool is_user, co
 }
 
 static bool read_message(pn_chat_form *form, const json_t *message, size_t i, pn_api_error *e) {
-    place at;
+    pn_place at;
     (void)snprintf(at.text, sizeof at.text, "messages[%zu]", i);
     if (!json_is_object(message)) return pn_refuse_value(e, at.text, "an object", message);
     const char *role = pn_needed_text(message, at.text, "role", e);
@@ -167,11 +153,11 @@ static bool read_tools(const json_t *body, pn_chat_form *form, pn_api_error *e) 
     if (tools && !json_is_array(tools)) return pn_refuse_value(e, "tools", "a list", tools);
     for (size_t i = 0; i < json_array_size(tools); i++) {
         const json_t *tool = json_array_get(tools, i);
-        place at;
+        pn_place at;
         const char *about;
         (void)snprintf(at.text, sizeof at.text, "tools[%zu]", i);
         if (!json_is_object(tool)) return pn_refuse_value(e, at.text, "an object", tool);
-        if (pn_field(tool, "type") && !is_type(tool, "custom"))
+        if (pn_field(tool, "type") && !pn_is_type(tool, "custom"))
             return pn_refuse_type(e, at.text, "tools", json_object_get(tool, "type"));
         const char *name = pn_needed_text(tool, at.text, "name", e);
         if (!name || !pn_field_text(tool, "description", &about, e)) return false;
@@ -190,12 +176,12 @@ static bool read_tool_choice(const json_t *body, pn_chat_form *form, pn_api_erro
     if (!json_is_object(choice)) return pn_refuse_value(e, "tool_choice", "an object", choice);
     if (!pn_field_flag(choice, "disable_parallel_tool_use", &one_call, e)) return false;
     pn_chat_form_set(form, "parallel_tool_calls", json_boolean(!one_call));
-    if (is_type(choice, "auto") || is_type(choice, "none")) {
+    if (pn_is_type(choice, "auto") || pn_is_type(choice, "none")) {
         pn_chat_form_set(form, "tool_choice",
-                         json_string(is_type(choice, "auto") ? "auto" : "none"));
-    } else if (is_type(choice, "any")) {
+                         json_string(pn_is_type(choice, "auto") ? "auto" : "none"));
+    } else if (pn_is_type(choice, "any")) {
         pn_chat_form_set(form, "tool_choice", json_string("required"));
-    } else if (is_type(choice, "tool")) {
+    } else if (pn_is_type(choice, "tool")) {
         const char *name = pn_needed_text(choice, "tool_choice", "name", e);
         if (!name) return false;
         pn_chat_form_set(form, "tool_choice",
@@ -212,8 +198,8 @@ static bool read_thinking(const json_t *body, pn_chat_form *form, pn_api_error *
     const json_t *thinking = pn_field(body, "thinking");
     if (!thinking) return true;
     if (!json_is_object(thinking)) return pn_refuse_value(e, "thinking", "an object", thinking);
-    const bool on = is_type(thinking, "enabled") || is_type(thinking, "adaptive");
-    if (!on && !is_type(thinking, "disabled"))
+    const bool on = pn_is_type(thinking, "enabled") || pn_is_type(thinking, "adaptive");
+    if (!on && !pn_is_type(thinking, "disabled"))
         return pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, "thinking.type",
                              "thinking.type: is none of enabled, adaptive and disabled");
     pn_chat_form_set(form, "chat_template_kwargs", json_pack("{s:b}", "enable_thinking", on));

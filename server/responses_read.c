@@ -8,19 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct place {
-    char text[96];
-} place;
-
-static bool no_memory(pn_api_error *e) {
-    return pn_api_refuse(e, 500, "server_error", NULL, NULL, "out of memory");
-}
-
-static bool is_type(const json_t *object, const char *type) {
-    const char *found = json_string_value(json_object_get(object, "type"));
-    return found && strcmp(found, type) == 0;
-}
-
 /* A string, or a list of parts that are text of any kind: a reference for the caller, NULL with *e. */
 static json_t *read_content(json_t *content, const char *at, pn_api_error *e) {
     if (json_is_string(content)) return json_incref(content);
@@ -29,19 +16,19 @@ static json_t *read_content(json_t *content, const char *at, pn_api_error *e) {
         return NULL;
     }
     json_t *parts = json_array();
-    if (!parts) (void)no_memory(e);
+    if (!parts) (void)pn_refuse_memory(e);
     for (size_t i = 0; parts && i < json_array_size(content); i++) {
         const json_t *part = json_array_get(content, i);
-        place here;
+        pn_place here;
         (void)snprintf(here.text, sizeof here.text, "%s[%zu]", at, i);
-        const bool refusal = is_type(part, "refusal");
-        const bool known = refusal || is_type(part, "input_text") || is_type(part, "output_text") ||
-                           is_type(part, "text");
+        const bool refusal = pn_is_type(part, "refusal");
+        const bool known = refusal || pn_is_type(part, "input_text") ||
+                           pn_is_type(part, "output_text") || pn_is_type(part, "text");
         const char *text = NULL;
         bool ok = json_is_object(part) || pn_refuse_value(e, here.text, "a part", part);
         ok = ok && (known || pn_refuse_type(e, here.text, "parts", json_object_get(part, "type")));
         ok = ok && (text = pn_needed_text(part, here.text, refusal ? "refusal" : "text", e));
-        ok = ok && (!json_array_append_new(parts, pn_text_part(text)) || no_memory(e));
+        ok = ok && (!json_array_append_new(parts, pn_text_part(text)) || pn_refuse_memory(e));
         if (!ok) {
             json_decref(parts);
             parts = NULL;
@@ -97,7 +84,7 @@ static bool read_reasoning(pn_chat_form *form, const json_t *item, const char *a
         char here[160];
         (void)snprintf(here, sizeof here, "%s.content[%zu]", at, i);
         if (!json_is_object(part)) return pn_refuse_value(e, here, "a part", part);
-        if (!is_type(part, "reasoning_text"))
+        if (!pn_is_type(part, "reasoning_text"))
             return pn_refuse_type(e, here, "parts", json_object_get(part, "type"));
         const char *text = pn_needed_text(part, here, "text", e);
         if (!text) return false;
@@ -108,10 +95,11 @@ static bool read_reasoning(pn_chat_form *form, const json_t *item, const char *a
 
 static bool read_item(pn_chat_form *form, const json_t *item, const char *at, pn_api_error *e) {
     if (!json_is_object(item)) return pn_refuse_value(e, at, "an object", item);
-    if (is_type(item, "message") || !pn_field(item, "type")) return read_message(form, item, at, e);
-    if (is_type(item, "function_call")) return read_call(form, item, at, e);
-    if (is_type(item, "function_call_output")) return read_output(form, item, at, e);
-    if (is_type(item, "reasoning")) return read_reasoning(form, item, at, e);
+    if (pn_is_type(item, "message") || !pn_field(item, "type"))
+        return read_message(form, item, at, e);
+    if (pn_is_type(item, "function_call")) return read_call(form, item, at, e);
+    if (pn_is_type(item, "function_call_output")) return read_output(form, item, at, e);
+    if (pn_is_type(item, "reasoning")) return read_reasoning(form, item, at, e);
     return pn_refuse_type(e, at, "items", json_object_get(item, "type"));
 }
 
@@ -128,7 +116,7 @@ static bool read_input(const json_t *body, pn_chat_form *form, pn_api_error *e) 
     if (json_array_size(input) == 0)
         return pn_api_refuse(e, 400, PN_INVALID_REQUEST, NULL, "input", "input: the list is empty");
     for (size_t i = 0; i < json_array_size(input); i++) {
-        place at;
+        pn_place at;
         (void)snprintf(at.text, sizeof at.text, "input[%zu]", i);
         if (!read_item(form, json_array_get(input, i), at.text, e)) return false;
     }
@@ -143,10 +131,10 @@ static bool read_tools(const json_t *body, pn_chat_form *form, pn_api_error *e) 
     for (size_t i = 0; i < json_array_size(tools); i++) {
         const json_t *tool = json_array_get(tools, i);
         const char *about;
-        place at;
+        pn_place at;
         (void)snprintf(at.text, sizeof at.text, "tools[%zu]", i);
         if (!json_is_object(tool)) return pn_refuse_value(e, at.text, "an object", tool);
-        if (!is_type(tool, "function"))
+        if (!pn_is_type(tool, "function"))
             return pn_refuse_type(e, at.text, "tools", json_object_get(tool, "type"));
         const char *name = pn_needed_text(tool, at.text, "name", e);
         if (!name || !pn_field_text(tool, "description", &about, e)) return false;
@@ -157,14 +145,14 @@ static bool read_tools(const json_t *body, pn_chat_form *form, pn_api_error *e) 
 
 /* {"type": "function", "function": {"name": ...}} of {"type": "function", "name": ...}; NULL with *e. */
 static json_t *named_function(const json_t *object, const char *at, pn_api_error *e) {
-    if (!is_type(object, "function")) {
+    if (!pn_is_type(object, "function")) {
         (void)pn_refuse_type(e, at, "tools", json_object_get(object, "type"));
         return NULL;
     }
     const char *name = pn_needed_text(object, at, "name", e);
     json_t *made =
         name ? json_pack("{s:s, s:{s:s}}", "type", "function", "function", "name", name) : NULL;
-    if (name && !made) (void)no_memory(e);
+    if (name && !made) (void)pn_refuse_memory(e);
     return made;
 }
 
@@ -173,10 +161,10 @@ static bool read_allowed(const json_t *choice, pn_chat_form *form, pn_api_error 
     json_t *mode = json_object_get(choice, "mode"), *names = json_array();
     bool ok = json_is_array(tools) || pn_refuse_value(e, "tool_choice.tools", "a list", tools);
     for (size_t i = 0; ok && i < json_array_size(tools); i++) {
-        place at;
+        pn_place at;
         (void)snprintf(at.text, sizeof at.text, "tool_choice.tools[%zu]", i);
         json_t *name = named_function(json_array_get(tools, i), at.text, e);
-        ok = name && (!json_array_append_new(names, name) || no_memory(e));
+        ok = name && (!json_array_append_new(names, name) || pn_refuse_memory(e));
     }
     if (ok)
         pn_chat_form_set(form, "tool_choice",
@@ -189,7 +177,7 @@ static bool read_allowed(const json_t *choice, pn_chat_form *form, pn_api_error 
 static bool read_tool_choice(const json_t *body, pn_chat_form *form, pn_api_error *e) {
     json_t *choice = pn_field(body, "tool_choice"), *many = pn_field(body, "parallel_tool_calls");
     if (many) pn_chat_form_set(form, "parallel_tool_calls", json_incref(many));
-    if (is_type(choice, "allowed_tools")) return read_allowed(choice, form, e);
+    if (pn_is_type(choice, "allowed_tools")) return read_allowed(choice, form, e);
     if (json_is_object(choice)) {
         json_t *function = named_function(choice, "tool_choice", e);
         if (function) pn_chat_form_set(form, "tool_choice", function);
@@ -269,9 +257,9 @@ bool pn_responses_format(const json_t *body, pn_params *params, pn_api_error *e)
     if (format && !json_is_object(format))
         return pn_refuse_value(e, "text.format", "an object", format);
     if (!read_include(body, params, e)) return false;
-    if (!format || is_type(format, "text")) return true;
-    if (is_type(format, "json_object")) return pn_params_schema(params, NULL, "text.format", e);
-    if (!is_type(format, "json_schema"))
+    if (!format || pn_is_type(format, "text")) return true;
+    if (pn_is_type(format, "json_object")) return pn_params_schema(params, NULL, "text.format", e);
+    if (!pn_is_type(format, "json_schema"))
         return pn_refuse_type(e, "text.format", "formats", json_object_get(format, "type"));
     json_t *schema = pn_field(format, "schema");
     if (!schema) return pn_refuse_value(e, at, "a JSON schema", schema);

@@ -219,8 +219,7 @@ static int32_t step(pn_walk *walk, int32_t i) {
     const pn_plan *plan = walk->dev->plan;
     const pn_op *op = &plan->ops[i];
     if (pn_op_is_by_row(op->kind)) {
-        int32_t end = i + 1;
-        while (end < plan->n_ops && pn_op_is_by_row(plan->ops[end].kind)) end++;
+        const int32_t end = pn_plan_row_group(plan, i, plan->n_ops);
         row_ops(walk, i, end);
         return end;
     }

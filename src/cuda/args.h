@@ -39,10 +39,14 @@ enum {
     PN_CUDA_FEW_WARPS = 4,     /* rows of weights of a block there */
     PN_CUDA_MANY_COLUMNS = 64, /* rows of activations of a block of the many kernel */
     PN_CUDA_MANY_ROWS = 64,    /* rows of weights */
-    PN_CUDA_FLOAT_ROWS = 8, /* rows of weights of a block of the float kernel: half a warp each */
-    PN_CUDA_BLOCK = 128,    /* threads of a block, everywhere */
-    PN_CUDA_QUERIES = 8,    /* of one block of attention */
-    PN_CUDA_CHUNK = 256,    /* positions whose values are summed from nothing; then merged */
+    PN_CUDA_FLOAT_ROWS = 8,  /* rows of weights of a block of the float kernel: half a warp each */
+    PN_CUDA_BLOCK = 128,     /* threads of a block, except */
+    PN_CUDA_ROW_BLOCK = 256, /* of a row stage */
+    PN_CUDA_ROW_OPS = 8,     /* operations of a row stage */
+    PN_CUDA_ROW_FLOATS = 11264, /* values of a row that one keeps in shared memory */
+    PN_CUDA_PARTS = 3,          /* matrices of one product */
+    PN_CUDA_QUERIES = 8,        /* of one block of attention */
+    PN_CUDA_CHUNK = 256,        /* positions whose values are summed from nothing; then merged */
     PN_CUDA_PAGE = 64,
     PN_CUDA_MAX_HEAD = 512,
     PN_CUDA_MAX_EXPERTS = 1024,
@@ -53,8 +57,9 @@ enum {
 #define PN_CUDA_FEW_BYTES(n_columns) (PN_CUDA_FEW_WARPS * (n_columns) * (32u * 2u * 4u + 4u * 16u))
 #define PN_CUDA_MANY_BYTES                                                                         \
     (PN_CUDA_MANY_COLUMNS * (PN_CUDA_GROUP + 16u + 2u * 16u + 2u * 4u * PN_CUDA_SUBS))
-#define PN_CUDA_ATTENTION_BYTES (PN_CUDA_QUERIES * 4u * (PN_CUDA_PAGE + 8u + PN_CUDA_MAX_HEAD))
-#define PN_CUDA_ROUTE_BYTES     (PN_CUDA_BLOCK / 32 * 2u * 4u * PN_CUDA_MAX_USED)
+#define PN_CUDA_ATTENTION_BYTES      (PN_CUDA_QUERIES * 4u * (PN_CUDA_PAGE + 8u + PN_CUDA_MAX_HEAD))
+#define PN_CUDA_ROWS_BYTES(n_cached) (16u + 4u * (n_cached))
+#define PN_CUDA_ROUTE_BYTES          (PN_CUDA_BLOCK / 32 * 2u * 4u * PN_CUDA_MAX_USED)
 
 typedef struct pn_cuda_layout {
     uint32_t high_at, scales_at, minimums_at, heads_at, row_bytes; /* low_at is 0 */
@@ -95,25 +100,30 @@ typedef struct pn_cuda_acts {
     float *d;        /* [row][groups], or [row][groups * 8] */
 } pn_cuda_acts;
 
+/* acts[0] is for weights in blocks of 32, acts[1] for those of 256; q NULL: not wanted. */
 typedef struct pn_cuda_quantize_args {
     const float *x; /* [row][n_in] */
-    pn_cuda_acts acts;
+    pn_cuda_acts acts[2];
     int32_t n_in, n_rows;
-    int32_t is_256;
 } pn_cuda_quantize_args;
 
-/* out[row][o] = w[o] . x[row] + bias[o]. With experts, matrix e serves rows
- * expert_first[e] .. expert_first[e + 1], and blockIdx.z is e. */
+/* One matrix of a product. */
+typedef struct pn_cuda_linear_part {
+    const uint8_t *weights;     /* [expert][n_out] rows */
+    const float *bias;          /* [n_out] or NULL */
+    float *out;                 /* [n_rows][n_out] */
+    int32_t n_out, first_block; /* blocks of the grid before those of this matrix */
+} pn_cuda_linear_part;
+
+/* For up to three matrices of one format and one input: out[row][o] = w[o] . x[row] + bias[o]. With experts,
+ * matrix e serves rows expert_first[e] .. expert_first[e + 1], and blockIdx.z is e. */
 typedef struct pn_cuda_linear_args {
-    const uint8_t *weights;
-    uint64_t expert_bytes;
+    pn_cuda_linear_part parts[PN_CUDA_PARTS];
     pn_cuda_acts acts;
     const float *x;       /* float weights: [.][n_in] */
     const int32_t *rows;  /* row r reads row rows[r] of acts or x; NULL: r */
     const int32_t *first; /* [n_expert + 1] or NULL */
-    const float *bias;    /* [n_out] or NULL */
-    float *out;           /* [n_rows][ld_out] */
-    int32_t n_in, n_out, n_rows, ld_out;
+    int32_t n_in, n_rows, n_parts;
 } pn_cuda_linear_args;
 
 typedef struct pn_cuda_embed_args {
@@ -124,27 +134,20 @@ typedef struct pn_cuda_embed_args {
     float scale;
 } pn_cuda_embed_args;
 
-typedef struct pn_cuda_norm_args {
-    const float *x, *weight; /* weight may be NULL */
+/* out = act(gate) * up over rows, and out quantised for the product that reads it. */
+typedef struct pn_cuda_glu_args {
+    const float *gate, *up;
     float *out;
-    int32_t n; /* of a group; blockIdx.x is the group */
-    float eps;
-} pn_cuda_norm_args;
+    pn_cuda_acts acts[2];
+    int32_t width, n_rows, act;
+} pn_cuda_glu_args;
 
-typedef struct pn_cuda_rope_args {
-    float *x;             /* [row][n_head * head_dim] */
-    const float *cos_sin; /* [row][n_rot] */
-    int32_t n_rows, n_head, head_dim, n_rot, is_neox;
-} pn_cuda_rope_args;
-
-/* out = act(a) * b, a + b, or a scaled and soft-capped, over n floats. */
-typedef struct pn_cuda_map_args {
-    const float *a, *b;
-    float *out;
+/* x scaled and soft-capped, over n floats. */
+typedef struct pn_cuda_cap_args {
+    float *x;
     uint64_t n;
-    int32_t act;
     float scale, softcap;
-} pn_cuda_map_args;
+} pn_cuda_cap_args;
 
 typedef struct pn_cuda_select_args {
     const float *x;
@@ -164,10 +167,33 @@ typedef struct pn_cuda_kv {
     int32_t n_head, n_head_kv, head_dim;
 } pn_cuda_kv;
 
-typedef struct pn_cuda_kv_store_args {
-    pn_cuda_kv kv;
-    const float *k, *v; /* [row][n_head_kv * head_dim] */
-} pn_cuda_kv_store_args;
+/* A row stage: operations that touch one row at a time (BY_ROW in ops.def) one after another. A block takes one
+ * row, or slice blockIdx.y of one, when the slices are independent: those of the KV heads. What was computed
+ * last stays in shared memory too, where it fits. */
+typedef enum pn_cuda_row_kind {
+    PN_CUDA_ROW_ADD,     /* out = a + b */
+    PN_CUDA_ROW_NORM,    /* out = RMS norm of a in groups of head_dim, times weight */
+    PN_CUDA_ROW_ROPE,    /* out = a rotated in place by weight: cos and sin [row][n_rot] */
+    PN_CUDA_ROW_STORE,   /* keys a and values b into the page of the row's position */
+    PN_CUDA_ROW_QUANTIZE /* a as int8 */
+} pn_cuda_row_kind;
+
+typedef struct pn_cuda_row_op {
+    const float *a, *b; /* [row][slices * width] */
+    float *out;
+    const float *weight; /* or NULL */
+    int32_t kind, width, head_dim;
+    int32_t n_rot, is_neox;
+    float eps;
+} pn_cuda_row_op;
+
+typedef struct pn_cuda_rows_args {
+    pn_cuda_row_op ops[PN_CUDA_ROW_OPS];
+    pn_cuda_kv kv;        /* of a STORE */
+    pn_cuda_acts acts[2]; /* of a QUANTIZE */
+    int32_t n_ops,
+        n_cached; /* values kept in shared memory: 0 or as many as the widest slice has */
+} pn_cuda_rows_args;
 
 /* A block takes a group of rows of one sequence, a KV head, at most PN_CUDA_QUERIES of its query heads,
  * and, when split, one chunk. */
@@ -186,8 +212,9 @@ typedef struct pn_cuda_attention_args {
 typedef struct pn_cuda_merge_args {
     const float *partials;
     float *out;
+    pn_cuda_acts acts[2]; /* out quantised as well */
     const int32_t *positions;
-    int32_t n_head, head_dim, n_chunks, window;
+    int32_t n_rows, n_head, head_dim, n_chunks, window;
 } pn_cuda_merge_args;
 
 /* Experts: for every row the chosen ones (ascending), then all (row, expert) pairs by expert. */

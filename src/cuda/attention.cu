@@ -5,118 +5,10 @@
  *
  * A block takes up to 8 queries of one KV head: rows of one sequence by query heads that share keys and
  * values. Few rows over a long context are split: a block per chunk, then a kernel that merges. */
-#include "cuda/gpu.cuh"
+#include "cuda/kv_pages.cuh"
+#include "cuda/quantize.cuh"
 
-enum { pn_queries = PN_CUDA_QUERIES, pn_page = PN_CUDA_PAGE };
-
-struct F32_kv {
-    typedef float element;
-    static constexpr bool has_scales = false;
-    static __device__ __forceinline__ float get(float x) {
-        return x;
-    }
-};
-struct F16_kv {
-    typedef unsigned short element;
-    static constexpr bool has_scales = false;
-    static __device__ __forceinline__ float get(unsigned short x) {
-        return pn_half_bits_to_float(x);
-    }
-};
-struct Q8_0_kv {
-    typedef signed char element;
-    static constexpr bool has_scales = true;
-    static __device__ __forceinline__ float get(signed char x) {
-        return (float)x;
-    }
-};
-
-/* One KV head of one page (src/backend/kv_layout.h). */
-template <class T> struct pn_kv_head {
-    typename T::element *keys, *values; /* [head_dim][64], [64][head_dim] */
-    float *key_scales, *value_scales;   /* [groups][64], [64][groups] */
-};
-
-static __device__ __forceinline__ int pn_scale_groups(int head_dim) {
-    return (head_dim + 31) / 32;
-}
-
-template <class T>
-static __device__ __forceinline__ pn_kv_head<T> pn_kv_head_of(const pn_cuda_kv &kv, int page,
-                                                              int head) {
-    const size_t side = (size_t)kv.head_dim * pn_page, n = (size_t)kv.n_head_kv;
-    uint8_t *base = kv.pages + (size_t)page * kv.page_bytes;
-    typename T::element *elements = reinterpret_cast<typename T::element *>(base);
-    float *scales = reinterpret_cast<float *>(base + 2 * n * side * sizeof(typename T::element));
-    const size_t side_scales = (size_t)pn_scale_groups(kv.head_dim) * pn_page;
-    pn_kv_head<T> h;
-    h.keys = elements + (size_t)head * side;
-    h.values = elements + (n + (size_t)head) * side;
-    h.key_scales = scales + (size_t)head * side_scales;
-    h.value_scales = scales + (n + (size_t)head) * side_scales;
-    return h;
-}
-
-/* ---- storing ---- */
-
-/* One group of at most 32 of q8_0: the scale; a value that is not finite makes it so too. */
-static __device__ __forceinline__ float pn_q8_scale(const float *x, int n) {
-    float max = 0.0f, sum = 0.0f;
-    for (int i = 0; i < n; i++) {
-        const float v = fabsf(x[i]);
-        max = v > max ? v : max;
-        sum += v * 0.0f; /* NaN where v is not finite */
-    }
-    return max / 127.0f + sum;
-}
-static __device__ __forceinline__ signed char pn_q8_code(float x, float scale) {
-    const float infinity = __uint_as_float(0x7f800000u);
-    const float inverse = scale > 0.0f && scale < infinity ? 1.0f / scale : 0.0f;
-    const float scaled = inverse > 0.0f && inverse < infinity ? x * inverse : 0.0f;
-    const float rounded = pn_round(scaled);
-    return (signed char)(rounded > 127.0f ? 127.0f : rounded < -127.0f ? -127.0f : rounded);
-}
-
-/* The value that type T keeps of dimension d of a head; *scale gets that of its group. */
-template <class T> struct pn_keep;
-template <> struct pn_keep<F32_kv> {
-    static __device__ __forceinline__ float of(const float *x, int d, int, float *) {
-        return x[d];
-    }
-};
-template <> struct pn_keep<F16_kv> {
-    static __device__ __forceinline__ unsigned short of(const float *x, int d, int, float *) {
-        return pn_float_to_half_bits(x[d]);
-    }
-};
-template <> struct pn_keep<Q8_0_kv> {
-    static __device__ __forceinline__ signed char of(const float *x, int d, int head_dim,
-                                                     float *scale) {
-        const int first = d / 32 * 32, n = head_dim - first < 32 ? head_dim - first : 32;
-        *scale = pn_q8_scale(x + first, n);
-        return pn_q8_code(x[d], *scale);
-    }
-};
-
-/* A block per row and KV head. */
-template <class T>
-static __device__ __forceinline__ void pn_kv_store(const pn_cuda_kv_store_args &a) {
-    const int row = blockIdx.x, head = blockIdx.y, head_dim = a.kv.head_dim;
-    const int position = a.kv.positions[row], slot = position % pn_page;
-    const int page =
-        a.kv.tables[(size_t)a.kv.seqs[row] * (size_t)a.kv.table_width + position / pn_page];
-    const pn_kv_head<T> h = pn_kv_head_of<T>(a.kv, page, head);
-    const size_t at = ((size_t)row * (size_t)a.kv.n_head_kv + (size_t)head) * (size_t)head_dim;
-    const int n_groups = pn_scale_groups(head_dim);
-    for (int d = threadIdx.x; d < head_dim; d += PN_CUDA_BLOCK) {
-        float key_scale, value_scale;
-        h.keys[d * pn_page + slot] = pn_keep<T>::of(a.k + at, d, head_dim, &key_scale);
-        h.values[slot * head_dim + d] = pn_keep<T>::of(a.v + at, d, head_dim, &value_scale);
-        if (!T::has_scales || d % 32 != 0) continue;
-        h.key_scales[d / 32 * pn_page + slot] = key_scale;
-        h.value_scales[slot * n_groups + d / 32] = value_scale;
-    }
-}
+enum { pn_queries = PN_CUDA_QUERIES };
 
 /* ---- attending ---- */
 
@@ -401,33 +293,54 @@ static __device__ __forceinline__ void pn_attention(const pn_cuda_attention_args
             a.out[pn_query_at(a, job, q) + d] /= m->all_l[q];
 }
 
-/* The chunks of a row and head; a thread per dimension. */
-PN_KERNEL(pn_attention_merge, pn_cuda_merge_args, PN_CUDA_BLOCK) {
-    const int row = blockIdx.x, head = blockIdx.y, position = a.positions[row];
-    const size_t at = (size_t)row * (size_t)a.n_head + (size_t)head;
+/* n_dims dimensions of one head from the chunks of a row. */
+template <int n_dims>
+static __device__ __forceinline__ void pn_merge(const pn_cuda_merge_args &a, int row, int head,
+                                                int d, float *out) {
+    const int position = a.positions[row];
     const size_t stride = (size_t)a.head_dim + 2;
     const int visible = a.window > 0 ? position - a.window + 1 : 0;
     const int first = visible > 0 ? visible / PN_CUDA_CHUNK : 0;
-    const float *chunks = a.partials + at * (size_t)a.n_chunks * stride;
-    for (int d = threadIdx.x; d < a.head_dim; d += PN_CUDA_BLOCK) {
-        const float *part = chunks + (size_t)first * stride;
-        float m = part[0], l = part[1], out = part[2 + d];
-        for (int chunk = first + 1; chunk <= position / PN_CUDA_CHUNK; chunk++) {
-            part = chunks + (size_t)chunk * stride;
-            const float max = m > part[0] ? m : part[0];
-            const float before = pn_exp_weight(m - max), next = pn_exp_weight(part[0] - max);
-            m = max;
-            l = fmaf(l, before, part[1] * next);
-            out = fmaf(out, before, part[2 + d] * next);
-        }
-        a.out[at * (size_t)a.head_dim + d] = out / l;
+    const size_t at = (size_t)row * (size_t)a.n_head + (size_t)head;
+    const float *part = a.partials + (at * (size_t)a.n_chunks + (size_t)first) * stride;
+    float m = part[0], l = part[1];
+#pragma unroll
+    for (int i = 0; i < n_dims; i++) out[i] = part[2 + d + i];
+    for (int chunk = first + 1; chunk <= position / PN_CUDA_CHUNK; chunk++) {
+        part += stride;
+        const float max = m > part[0] ? m : part[0];
+        const float before = pn_exp_weight(m - max), next = pn_exp_weight(part[0] - max);
+        m = max;
+        l = fmaf(l, before, part[1] * next);
+#pragma unroll
+        for (int i = 0; i < n_dims; i++) out[i] = fmaf(out[i], before, part[2 + d + i] * next);
     }
+#pragma unroll
+    for (int i = 0; i < n_dims; i++) out[i] /= l;
+}
+
+/* A warp per 256 values of a row, which it also quantises. */
+PN_KERNEL(pn_attention_merge, pn_cuda_merge_args, PN_CUDA_BLOCK) {
+    const int width = a.n_head * a.head_dim, n_groups = pn_cuda_groups(width);
+    const int unit = blockIdx.x * (PN_CUDA_BLOCK / 32) + threadIdx.x / 32;
+    if (unit >= a.n_rows * n_groups) return;
+    const int row = unit / n_groups, at = pn_lane_input(unit % n_groups);
+    float x[8];
+    if (a.head_dim % 8 == 0 && at < width) {
+        pn_merge<8>(a, row, at / a.head_dim, at % a.head_dim, x);
+    } else {
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            x[i] = 0.0f;
+            if (at + i < width)
+                pn_merge<1>(a, row, (at + i) / a.head_dim, (at + i) % a.head_dim, x + i);
+        }
+    }
+    pn_store_8(x, at, width, a.out + (size_t)row * (size_t)width);
+    pn_quantize_group(x, a.acts, unit);
 }
 
 #define PN_KV_KERNELS(type)                                                                        \
-    PN_KERNEL(pn_kv_store_##type, pn_cuda_kv_store_args, PN_CUDA_BLOCK) {                          \
-        pn_kv_store<type##_kv>(a);                                                                 \
-    }                                                                                              \
     PN_KERNEL(pn_attention_128_##type, pn_cuda_attention_args, PN_CUDA_BLOCK) {                    \
         pn_attention<type##_kv, 1>(a);                                                             \
     }                                                                                              \

@@ -92,7 +92,7 @@ static pn_cuda_sizes measure(const pn_plan *plan, const pn_device_config *c) {
             s.weights += n_matrices(w) * (size_t)w->n_out * pn_cuda_row_bytes(f, (int32_t)w->n_in);
     }
     const size_t n_batch = (size_t)c->n_batch;
-    const size_t n_chunks = ((size_t)c->n_ctx + PN_CUDA_CHUNK - 1) / PN_CUDA_CHUNK;
+    const size_t n_chunks = (size_t)pn_cuda_max_chunks(c->n_ctx);
     const size_t split = n_batch < PN_CUDA_SPLIT_ROWS ? n_batch : PN_CUDA_SPLIT_ROWS;
     for (int32_t i = 0; i < plan->n_attns; i++) {
         const pn_attention *a = &plan->attns[i];
@@ -263,17 +263,14 @@ static puna_status find_kernels(pn_device *dev, puna_error *err) {
     const char *kv = kv_names[dev->config.kv_type];
     pn_cuda_kernels *k = &dev->kernels;
     PN_TRY(find_kernel(dev, &k->quantize, "pn_", "quantize", err));
-    PN_TRY(find_kernel(dev, &k->norm, "pn_", "norm", err));
-    PN_TRY(find_kernel(dev, &k->rope, "pn_", "rope", err));
     PN_TRY(find_kernel(dev, &k->glu, "pn_", "glu", err));
-    PN_TRY(find_kernel(dev, &k->add, "pn_", "add", err));
     PN_TRY(find_kernel(dev, &k->cap, "pn_", "cap", err));
     PN_TRY(find_kernel(dev, &k->select, "pn_", "select", err));
     PN_TRY(find_kernel(dev, &k->route, "pn_", "route", err));
     PN_TRY(find_kernel(dev, &k->group, "pn_", "group", err));
     PN_TRY(find_kernel(dev, &k->combine, "pn_", "combine", err));
     PN_TRY(find_kernel(dev, &k->attention_merge, "pn_", "attention_merge", err));
-    PN_TRY(find_kernel(dev, &k->kv_store, "pn_kv_store_", kv, err));
+    PN_TRY(find_kernel(dev, &k->rows, "pn_rows_", kv, err));
     PN_TRY(find_kernel(dev, &k->attention_128, "pn_attention_128_", kv, err));
     PN_TRY(find_kernel(dev, &k->attention_256, "pn_attention_256_", kv, err));
     PN_TRY(find_kernel(dev, &k->attention_512, "pn_attention_512_", kv, err));

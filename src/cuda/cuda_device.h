@@ -1,7 +1,7 @@
 /* cuda_device.h: what the host files of the CUDA backend share.
  *
- * cuda_device.c owns the device: its memory plan, opening, pages; upload.c brings the weights; walk.c computes a
- * batch; driver.c speaks to the driver. Addresses on the card are uint64_t: the host cannot follow them. */
+ * cuda_device.c owns the device: its memory plan, opening, pages; upload.c brings the weights; walk.c and
+ * row_stages.c compute a batch; driver.c speaks to the driver. Addresses on the card are uint64_t: the host cannot follow them. */
 #ifndef PN_CUDA_CUDA_DEVICE_H
 #define PN_CUDA_CUDA_DEVICE_H
 
@@ -53,9 +53,9 @@ typedef struct pn_cuda_sizes {
 
 /* Functions of the module that are not one per format. */
 typedef struct pn_cuda_kernels {
-    void *quantize, *norm, *rope, *glu, *add, *cap, *select, *attention_merge;
+    void *quantize, *glu, *cap, *select, *attention_merge;
     void *route, *group, *combine;
-    void *kv_store, *attention_128, *attention_256, *attention_512; /* by the size of a head */
+    void *rows, *attention_128, *attention_256, *attention_512; /* by the size of a head */
 } pn_cuda_kernels;
 
 struct pn_device {
@@ -91,6 +91,18 @@ static inline pn_cuda_acts pn_cuda_acts_of(const pn_device *dev, bool is_256) {
     return (pn_cuda_acts){.q = pn_cuda_pointer(dev->acts_q[is_256]),
                           .sum_16 = pn_cuda_pointer(dev->acts_sums[is_256]),
                           .d = pn_cuda_pointer(dev->acts_d[is_256])};
+}
+
+/* cos and sin of the rows of the batch for a rope of the plan, on the card: [row][n_rot]. */
+static inline uint64_t pn_cuda_rope_table(const pn_device *dev, int32_t rope) {
+    return dev->lists + dev->sizes.lists.ropes +
+           (uint64_t)rope * (uint64_t)dev->config.n_batch * (uint64_t)dev->sizes.max_rot *
+               sizeof(float);
+}
+
+/* Chunks of the longest context. */
+static inline int32_t pn_cuda_max_chunks(int32_t n_ctx) {
+    return (n_ctx + PN_CUDA_CHUNK - 1) / PN_CUDA_CHUNK;
 }
 
 /* Copies all weights and vectors to their addresses. */

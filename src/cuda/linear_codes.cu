@@ -6,59 +6,18 @@
  * beside others, and on the CPU. That is why many rows use int8 tensor cores and not bf16, whose order of
  * additions nobody knows. */
 #include "cuda/codes.cuh"
-
-/* The rows of activations of this block's matrix: all, or those of one expert. */
-struct pn_row_range {
-    int first, n;
-};
-static __device__ __forceinline__ pn_row_range pn_rows_of(const pn_cuda_linear_args &a) {
-    if (!a.first) return pn_row_range{0, a.n_rows};
-    const int first = a.first[blockIdx.z];
-    return pn_row_range{first, a.first[blockIdx.z + 1] - first};
-}
-static __device__ __forceinline__ size_t pn_source_row(const pn_cuda_linear_args &a, int row) {
-    return (size_t)(a.rows ? a.rows[row] : row);
-}
+#include "cuda/linear.cuh"
+#include "cuda/quantize.cuh"
 
 /* ---- quantise ---- */
 
-/* One warp per group of 256 inputs of a row; lane l has inputs 8l .. 8l + 7. */
 PN_KERNEL(pn_quantize, pn_cuda_quantize_args, PN_CUDA_BLOCK) {
-    const int lane = threadIdx.x % 32, n_groups = pn_cuda_groups(a.n_in);
+    const int n_groups = pn_cuda_groups(a.n_in);
     const int unit = blockIdx.x * (PN_CUDA_BLOCK / 32) + threadIdx.x / 32;
     if (unit >= a.n_rows * n_groups) return;
-    const int row = unit / n_groups, group = unit % n_groups, at = group * PN_CUDA_GROUP + 8 * lane;
     float x[8];
-    unsigned largest = 0; /* as the integer of its bits: NaN is largest */
-    for (int i = 0; i < 8; i++) {
-        x[i] = at + i < a.n_in ? a.x[(size_t)row * a.n_in + at + i] : 0.0f;
-        const unsigned bits = __float_as_uint(x[i]) & 0x7fffffffu;
-        largest = bits > largest ? bits : largest;
-    }
-    for (int bits = a.is_256 ? 16 : 2; bits > 0; bits /= 2) {
-        const unsigned other = __shfl_xor_sync(PN_LANES_ALL, largest, bits);
-        largest = other > largest ? other : largest;
-    }
-    const bool is_number = largest < 0x7f800000u;
-    const float max = is_number ? __uint_as_float(largest) : __uint_as_float(0x7fc00000u);
-    const bool is_small = max < 0x1p-100f; /* 127 / max stays finite */
-    const float inverse = is_small || !is_number ? 0.0f : 127.0f / max;
-    const float d = is_small ? 0.0f : is_number ? max / 127.0f : max;
-    unsigned words[2] = {0, 0};
-    int sum = 0;
-    for (int i = 0; i < 8; i++) {
-        /* adding 1.5 * 2^23 leaves the integer, rounded to nearest even, in the low bits */
-        const float shifted = inverse == 0.0f ? 0x1.8p23f : x[i] * inverse + 0x1.8p23f;
-        const int q = (int8_t)(__float_as_uint(shifted) & 255u);
-        words[i / 4] |= (unsigned)(q & 255) << (8 * (i % 4));
-        sum += q;
-    }
-    sum += __shfl_xor_sync(PN_LANES_ALL, sum, 1);
-    uint2 *out = reinterpret_cast<uint2 *>(a.acts.q + (size_t)unit * PN_CUDA_GROUP);
-    out[lane] = uint2{words[0], words[1]};
-    if (lane % 2 == 0) a.acts.sum_16[(size_t)unit * 16 + lane / 2] = (int16_t)sum;
-    if (a.is_256 && lane == 0) a.acts.d[unit] = d;
-    if (!a.is_256 && lane % 4 == 0) a.acts.d[(size_t)unit * 8 + lane / 4] = d;
+    pn_load_8(a.x + (size_t)(unit / n_groups) * a.n_in, pn_lane_input(unit % n_groups), a.n_in, x);
+    pn_quantize_group(x, a.acts, unit);
 }
 
 /* ---- few rows ---- */
@@ -134,16 +93,16 @@ static __device__ __forceinline__ void pn_few(const pn_cuda_linear_args &a) {
     PN_SHARED(memory);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const pn_row_range range = pn_rows_of(a);
-    const int o = blockIdx.x * PN_CUDA_FEW_WARPS + warp, first = blockIdx.y * n_columns;
-    if (o >= a.n_out || first >= range.n) return;
+    const pn_linear_part part = pn_part_of(a);
+    const int o = part.block * PN_CUDA_FEW_WARPS + warp, first = blockIdx.y * n_columns;
+    if (o >= part.n_out || first >= range.n) return;
     const int n = range.n - first < n_columns ? range.n - first : n_columns;
     size_t source[n_columns];
 #pragma unroll
     for (int c = 0; c < n_columns; c++)
         source[c] = pn_source_row(a, range.first + first + (c < n ? c : 0));
     const pn_cuda_layout l = pn_layout<F>(a.n_in);
-    const uint8_t *row =
-        a.weights + (size_t)blockIdx.z * a.expert_bytes + (size_t)o * (size_t)l.row_bytes;
+    const uint8_t *row = pn_part_row(part, o, l.row_bytes);
     pn_few_memory<n_columns> *m = reinterpret_cast<pn_few_memory<n_columns> *>(memory) + warp;
     const int n_groups = pn_cuda_groups(a.n_in), column = lane / 4;
     const size_t my_source =
@@ -167,8 +126,8 @@ static __device__ __forceinline__ void pn_few(const pn_cuda_linear_args &a) {
         }
     }
     if (column >= n || lane % 4 != 0) return;
-    if (a.bias) acc += a.bias[o];
-    a.out[(size_t)(range.first + first + column) * a.ld_out + o] = acc;
+    if (part.bias) acc += part.bias[o];
+    part.out[(size_t)(range.first + first + column) * part.n_out + o] = acc;
 }
 
 /* ---- many rows ---- */
@@ -363,13 +322,13 @@ template <class F> static __device__ __forceinline__ void pn_many(const pn_cuda_
     if (first >= range.n) return;
     const int n = range.n - first < PN_CUDA_MANY_COLUMNS ? range.n - first : PN_CUDA_MANY_COLUMNS;
     const int n_tiles = (n + 7) / 8, n_groups = pn_cuda_groups(a.n_in);
-    const int o = blockIdx.x * PN_CUDA_MANY_ROWS + warp * 16 + lane / 4;
+    const pn_linear_part part = pn_part_of(a);
+    const int o = part.block * PN_CUDA_MANY_ROWS + warp * 16 + lane / 4;
     const pn_cuda_layout l = pn_layout<F>(a.n_in);
     const uint8_t *rows[2];
     for (int r = 0; r < 2; r++) {
-        const int row = o + 8 * r < a.n_out ? o + 8 * r : a.n_out - 1; /* computed for nothing */
-        rows[r] =
-            a.weights + (size_t)blockIdx.z * a.expert_bytes + (size_t)row * (size_t)l.row_bytes;
+        const int row = o + 8 * r < part.n_out ? o + 8 * r : part.n_out - 1; /* for nothing */
+        rows[r] = pn_part_row(part, row, l.row_bytes);
     }
     float acc[pn_many_tiles][4];
 #pragma unroll
@@ -388,9 +347,9 @@ template <class F> static __device__ __forceinline__ void pn_many(const pn_cuda_
     for (int t = 0; t < pn_many_tiles; t++)
         for (int i = 0; i < 4; i++) {
             const int c = 8 * t + 2 * j + i % 2, row = o + i / 2 * 8;
-            if (c >= n || row >= a.n_out) continue;
-            const float out = a.bias ? acc[t][i] + a.bias[row] : acc[t][i];
-            a.out[(size_t)(range.first + first + c) * a.ld_out + row] = out;
+            if (c >= n || row >= part.n_out) continue;
+            const float out = part.bias ? acc[t][i] + part.bias[row] : acc[t][i];
+            part.out[(size_t)(range.first + first + c) * part.n_out + row] = out;
         }
 }
 

@@ -2,7 +2,7 @@
  * CPU (src/cpu/isa/matmul_float.c): lane l of 16 adds w[i] x[i] for i = l, l + 16, ... ascending from 0, the
  * lanes end in one tree, the bias comes last. Half a warp takes a row of weights; a lane finds its weights
  * side by side (args.h). */
-#include "cuda/gpu.cuh"
+#include "cuda/linear.cuh"
 
 struct F32_weights {
     typedef float element;
@@ -29,23 +29,21 @@ template <class W> struct pn_lane_weights { alignas(16) typename W::element w[8]
 template <class W, int n_columns>
 static __device__ __forceinline__ void pn_float_rows(const pn_cuda_linear_args &a) {
     const int lane = threadIdx.x % 16;
-    const int o = blockIdx.x * PN_CUDA_FLOAT_ROWS + threadIdx.x / 16;
-    int begin = 0, end = a.n_rows;
-    if (a.first) begin = a.first[blockIdx.z], end = a.first[blockIdx.z + 1];
-    begin += blockIdx.y * n_columns;
+    const pn_linear_part part = pn_part_of(a);
+    const int o = part.block * PN_CUDA_FLOAT_ROWS + threadIdx.x / 16;
+    const pn_row_range range = pn_rows_of(a);
+    const int begin = range.first + blockIdx.y * n_columns, end = range.first + range.n;
     if (begin >= end) return;
     const int n = end - begin < n_columns ? end - begin : n_columns;
     /* the other half of the warp may have a row when this one has none: all go through */
     const size_t row_bytes = pn_cuda_float_row_bytes(a.n_in, sizeof(typename W::element));
     const pn_lane_weights<W> *weights = reinterpret_cast<const pn_lane_weights<W> *>(
-        a.weights + (size_t)blockIdx.z * a.expert_bytes +
-        (size_t)(o < a.n_out ? o : a.n_out - 1) * row_bytes);
+        pn_part_row(part, o < part.n_out ? o : part.n_out - 1, row_bytes));
     const float *x[n_columns];
     float sum[n_columns];
 #pragma unroll
     for (int c = 0; c < n_columns; c++) {
-        const int row = begin + (c < n ? c : 0);
-        x[c] = a.x + (size_t)(a.rows ? a.rows[row] : row) * (size_t)a.n_in;
+        x[c] = a.x + pn_source_row(a, begin + (c < n ? c : 0)) * (size_t)a.n_in;
         sum[c] = 0.0f;
     }
     const int n_whole = a.n_in / PN_CUDA_FLOAT_GROUP;
@@ -74,9 +72,9 @@ static __device__ __forceinline__ void pn_float_rows(const pn_cuda_linear_args &
     for (int c = 0; c < n_columns; c++) {
         if (c >= n) break;
         float out = pn_sum_16(sum[c]);
-        if (lane != 0 || o >= a.n_out) continue;
-        if (a.bias) out += a.bias[o];
-        a.out[(size_t)(begin + c) * a.ld_out + o] = out;
+        if (lane != 0 || o >= part.n_out) continue;
+        if (part.bias) out += part.bias[o];
+        part.out[(size_t)(begin + c) * part.n_out + o] = out;
     }
 }
 

@@ -1,21 +1,17 @@
-/* walk.c: a plan on the card: one or a few kernels for each operation, in one stream. The host hands them over
- * without waiting; it waits where values come back, and at every layer when someone wants to see progress.
+/* walk.c: a plan on the card: kernels in one stream, one for several operations where that can be (row_stages.c;
+ * a kernel that computes a row quantises it for the product that follows; products of one input and format are
+ * one launch), so that a layer of a decode step takes about ten. The host hands them over without waiting; it
+ * waits where values come back, and at every layer when someone wants to see progress.
  *
  * Each output element has one formula and order (the kernels say which), so how the work is cut into blocks,
  * and which rows share a batch, never changes a bit. */
-#include "cuda/cuda_device.h"
+#include "cuda/walk.h"
 
 #include "plan/rotation.h"
 
 #include <string.h>
 
-typedef struct walk {
-    pn_device *dev;
-    const pn_batch *batch;
-    int32_t n_rows;   /* of the values now */
-    int32_t n_chunks; /* of the longest context when attention is split, else 0 */
-    int32_t n_groups[PN_CUDA_N_GROUP_SIZES];
-} walk;
+typedef pn_cuda_pass walk;
 
 /* ---- lists ---- */
 
@@ -90,20 +86,26 @@ void pn_cuda_fill_lists(pn_device *dev, const pn_batch *batch, size_t *bytes) {
 
 /* ---- launching ---- */
 
-static puna_status launch(const walk *w, void *kernel, const uint32_t grid[3], size_t shared_bytes,
-                          const void *args, const pn_op *op, puna_error *err) {
+puna_status pn_cuda_launch(const walk *w, void *kernel, const uint32_t grid[3], uint32_t n_threads,
+                           size_t shared_bytes, const void *args, const pn_op *op,
+                           puna_error *err) {
     const pn_device *dev = w->dev;
     void *parameters[] = {(void *)(uintptr_t)args};
-    const int result = dev->driver.launch(kernel, grid[0], grid[1], grid[2], PN_CUDA_BLOCK, 1, 1,
+    const int result = dev->driver.launch(kernel, grid[0], grid[1], grid[2], n_threads, 1, 1,
                                           (unsigned)shared_bytes, dev->stream, parameters, NULL);
     return result == 0 ? PUNA_OK : pn_cuda_check(&dev->driver, result, pn_op_name(op->kind), err);
+}
+
+static puna_status launch(const walk *w, void *kernel, const uint32_t grid[3], size_t shared_bytes,
+                          const void *args, const pn_op *op, puna_error *err) {
+    return pn_cuda_launch(w, kernel, grid, PN_CUDA_BLOCK, shared_bytes, args, op, err);
 }
 
 static uint32_t blocks_of(size_t n, size_t per_block) {
     return (uint32_t)((n + per_block - 1) / per_block);
 }
 
-static uint64_t value_at(const walk *w, pn_value v) {
+uint64_t pn_cuda_value(const walk *w, pn_value v) {
     return w->dev->work + (uint64_t)w->dev->plan->values[v].offset *
                               (uint64_t)w->dev->config.n_batch * sizeof(float);
 }
@@ -118,63 +120,127 @@ static const int32_t *list_on_card(const walk *w, size_t offset) {
 
 /* ---- matrix products ---- */
 
-/* Rows of x as int8 for those of the n weights that want it. */
-static puna_status quantize(const walk *w, const pn_op *op, uint64_t x, int32_t n_rows,
-                            const pn_cuda_weight *const *weights, int32_t n, puna_error *err) {
+/* The matrices that read the input of an operation: those of a product, or a router and what it leads to. */
+static int32_t readers_of(const walk *w, int32_t i, const pn_cuda_weight *readers[4]) {
+    const pn_op *op = &w->dev->plan->ops[i];
+    const pn_cuda_op *own = &w->dev->ops[i];
+    int32_t n = 0;
+    if (op->kind == PN_OP_LINEAR || op->kind == PN_OP_LOGITS)
+        while (n < op->n_weights) readers[n] = own->w[n], n++;
+    if (op->kind == PN_OP_LOGITS && w->batch->n_logits == 0) n = 0;
+    if (op->kind != PN_OP_MOE) return n;
+    readers[n++] = own->router;
+    readers[n++] = own->w[0];
+    readers[n++] = own->w[1];
+    return n;
+}
+
+/* What of acts weights want that is not there yet. value: whose rows they will be, -1: none of the plan's. */
+static void want_acts(walk *w, const pn_cuda_weight *const *weights, int32_t n, pn_value value,
+                      pn_cuda_acts acts[2]) {
     for (int32_t k = 0; k < 2; k++) {
         bool wanted = false;
         for (int32_t i = 0; i < n; i++)
             wanted = wanted || (weights[i]->format->is_codes && weights[i]->format->is_256 == k);
-        if (!wanted) continue;
-        const int32_t n_in = (int32_t)weights[0]->w->n_in;
-        const pn_cuda_quantize_args args = {.x = pn_cuda_pointer(x),
-                                            .acts = pn_cuda_acts_of(w->dev, k == 1),
-                                            .n_in = n_in,
-                                            .n_rows = n_rows,
-                                            .is_256 = k};
-        const size_t units = (size_t)n_rows * (size_t)pn_cuda_groups(n_in);
-        const uint32_t grid[3] = {blocks_of(units, PN_CUDA_BLOCK / 32), 1, 1};
-        PN_TRY(launch(w, w->dev->kernels.quantize, grid, 0, &args, op, err));
+        acts[k] = (pn_cuda_acts){NULL, NULL, NULL};
+        if (!wanted || (value >= 0 && w->quantized[k] == value)) continue;
+        acts[k] = pn_cuda_acts_of(w->dev, k == 1);
+        w->quantized[k] = value;
     }
-    return PUNA_OK;
 }
 
-/* One product. args has rows, first, bias, out, n_rows and x; with experts n_rows is the most that one
- * can have. Which kernel computes it changes the speed and nothing else. */
-static puna_status product(const walk *w, const pn_op *op, const pn_cuda_weight *weight,
-                           pn_cuda_linear_args *args, int32_t n_matrices, puna_error *err) {
-    const bool is_codes = weight->format->is_codes;
-    const size_t n_rows = (size_t)args->n_rows, n_out = (size_t)weight->w->n_out;
-    args->weights = pn_cuda_pointer(weight->address);
-    args->expert_bytes = weight->expert_bytes;
-    args->acts = pn_cuda_acts_of(w->dev, weight->format->is_256);
-    args->n_in = (int32_t)weight->w->n_in;
-    args->n_out = args->ld_out = (int32_t)n_out;
-    const size_t per_block = is_codes ? PN_CUDA_FEW_WARPS : PN_CUDA_FLOAT_ROWS;
-    uint32_t grid[3] = {blocks_of(n_out, per_block), 1, (uint32_t)n_matrices};
+void pn_cuda_wanted_acts(walk *w, int32_t i, pn_value value, pn_cuda_acts acts[2]) {
+    const pn_cuda_weight *readers[4];
+    const bool is_read = i < w->end && w->dev->plan->ops[i].in[0] == value;
+    want_acts(w, readers, is_read ? readers_of(w, i, readers) : 0, value, acts);
+}
+
+/* A warp takes 256 values of a row. */
+static uint32_t unit_blocks(size_t n_rows, int32_t width) {
+    return blocks_of(n_rows * (size_t)pn_cuda_groups(width), PN_CUDA_BLOCK / 32);
+}
+
+/* The rows that operation i reads, if nobody has quantised them yet. */
+static puna_status quantize(walk *w, int32_t i, puna_error *err) {
+    const pn_op *op = &w->dev->plan->ops[i];
+    pn_cuda_quantize_args args = {.x = pn_cuda_pointer(pn_cuda_value(w, op->in[0])),
+                                  .n_in = width_of(w, op->in[0]),
+                                  .n_rows = w->n_rows};
+    pn_cuda_wanted_acts(w, i, op->in[0], args.acts);
+    if (!args.acts[0].q && !args.acts[1].q) return PUNA_OK;
+    const uint32_t grid[3] = {unit_blocks((size_t)w->n_rows, args.n_in), 1, 1};
+    return launch(w, w->dev->kernels.quantize, grid, 0, &args, op, err);
+}
+
+/* Where one matrix of a product writes, and its bias. */
+typedef struct target {
+    uint64_t out, bias;
+} target;
+
+/* Products of n weights of one format. args has rows, first, n_rows and x; with experts n_rows is the most
+ * that one can have. Which kernel computes it changes the speed and nothing else. */
+static puna_status product(const walk *w, const pn_op *op, const pn_cuda_weight *const *weights,
+                           const target *targets, int32_t n, pn_cuda_linear_args *args,
+                           int32_t n_matrices, puna_error *err) {
+    const pn_cuda_weight *one = weights[0];
+    const bool is_codes = one->format->is_codes;
+    const size_t n_rows = (size_t)args->n_rows;
+    const bool is_few = n_rows <= PN_CUDA_FEW || !is_codes;
+    const size_t per_block = !is_codes ? PN_CUDA_FLOAT_ROWS
+                             : is_few  ? PN_CUDA_FEW_WARPS
+                                       : PN_CUDA_MANY_ROWS;
+    uint32_t grid[3] = {0, 1, (uint32_t)n_matrices};
+    args->acts = pn_cuda_acts_of(w->dev, one->format->is_256);
+    args->n_in = (int32_t)one->w->n_in;
+    args->n_parts = n;
+    for (int32_t i = 0; i < n; i++) {
+        args->parts[i] = (pn_cuda_linear_part){.weights = pn_cuda_pointer(weights[i]->address),
+                                               .bias = pn_cuda_pointer(targets[i].bias),
+                                               .out = pn_cuda_pointer(targets[i].out),
+                                               .n_out = (int32_t)weights[i]->w->n_out,
+                                               .first_block = (int32_t)grid[0]};
+        grid[0] += blocks_of((size_t)weights[i]->w->n_out, per_block);
+    }
     if (n_rows == 1)
-        return launch(w, weight->few_1, grid, is_codes ? PN_CUDA_FEW_BYTES(1) : 0, args, op, err);
-    if (n_rows <= PN_CUDA_FEW || !is_codes) {
-        grid[1] = blocks_of(n_rows, PN_CUDA_FEW);
-        return launch(w, weight->few_8, grid, is_codes ? PN_CUDA_FEW_BYTES(PN_CUDA_FEW) : 0, args,
-                      op, err);
-    }
-    grid[0] = blocks_of(n_out, PN_CUDA_MANY_ROWS);
-    grid[1] = blocks_of(n_rows, PN_CUDA_MANY_COLUMNS);
-    return launch(w, weight->many, grid, PN_CUDA_MANY_BYTES, args, op, err);
+        return launch(w, one->few_1, grid, is_codes ? PN_CUDA_FEW_BYTES(1) : 0, args, op, err);
+    grid[1] = blocks_of(n_rows, is_few ? PN_CUDA_FEW : PN_CUDA_MANY_COLUMNS);
+    if (is_few)
+        return launch(w, one->few_8, grid, is_codes ? PN_CUDA_FEW_BYTES(PN_CUDA_FEW) : 0, args, op,
+                      err);
+    return launch(w, one->many, grid, PN_CUDA_MANY_BYTES, args, op, err);
 }
 
-static puna_status linear(const walk *w, const pn_op *op, const pn_cuda_op *own, puna_error *err) {
-    const uint64_t x = value_at(w, op->in[0]);
-    PN_TRY(quantize(w, op, x, w->n_rows, own->w, op->n_weights, err));
-    for (int32_t k = 0; k < op->n_weights; k++) {
-        pn_cuda_linear_args args = {.x = pn_cuda_pointer(x),
-                                    .bias = pn_cuda_pointer(own->bias[k]),
-                                    .out = pn_cuda_pointer(value_at(w, op->out[k])),
-                                    .n_rows = w->n_rows};
-        PN_TRY(product(w, op, own->w[k], &args, 1, err));
+/* Products of up to three weights: a launch for each format among them. */
+static puna_status products(const walk *w, const pn_op *op, const pn_cuda_weight *const *weights,
+                            const target *targets, int32_t n, pn_cuda_linear_args *args,
+                            int32_t n_matrices, puna_error *err) {
+    const pn_cuda_weight *group[PN_CUDA_PARTS];
+    target group_targets[PN_CUDA_PARTS];
+    bool is_done[PN_CUDA_PARTS] = {false};
+    for (int32_t first = 0; first < n; first++) {
+        int32_t n_group = 0;
+        for (int32_t i = first; i < n; i++) {
+            if (is_done[i] || weights[i]->format != weights[first]->format) continue;
+            group[n_group] = weights[i];
+            group_targets[n_group++] = targets[i];
+            is_done[i] = true;
+        }
+        if (n_group > 0)
+            PN_TRY(product(w, op, group, group_targets, n_group, args, n_matrices, err));
     }
     return PUNA_OK;
+}
+
+static puna_status linear(walk *w, int32_t i, puna_error *err) {
+    const pn_op *op = &w->dev->plan->ops[i];
+    const pn_cuda_op *own = &w->dev->ops[i];
+    target targets[PN_CUDA_PARTS];
+    for (int32_t k = 0; k < op->n_weights; k++)
+        targets[k] = (target){pn_cuda_value(w, op->out[k]), own->bias[k]};
+    pn_cuda_linear_args args = {.x = pn_cuda_pointer(pn_cuda_value(w, op->in[0])),
+                                .n_rows = w->n_rows};
+    PN_TRY(quantize(w, i, err));
+    return products(w, op, own->w, targets, op->n_weights, &args, 1, err);
 }
 
 /* ---- rows ---- */
@@ -183,7 +249,7 @@ static puna_status embed(const walk *w, const pn_op *op, const pn_cuda_op *own, 
     const pn_cuda_embed_args args = {
         .table = pn_cuda_pointer(own->w[0]->address),
         .tokens = list_on_card(w, w->dev->sizes.lists.tokens),
-        .out = pn_cuda_pointer(value_at(w, op->out[0])),
+        .out = pn_cuda_pointer(pn_cuda_value(w, op->out[0])),
         .n_in = (int32_t)op->w[0]->n_in,
         .scale = op->scale,
     };
@@ -191,63 +257,28 @@ static puna_status embed(const walk *w, const pn_op *op, const pn_cuda_op *own, 
     return launch(w, own->w[0]->embed, grid, 0, &args, op, err);
 }
 
-static puna_status norm(const walk *w, const pn_op *op, const pn_cuda_op *own, puna_error *err) {
-    const pn_cuda_norm_args args = {
-        .x = pn_cuda_pointer(value_at(w, op->in[0])),
-        .weight = pn_cuda_pointer(own->norm),
-        .out = pn_cuda_pointer(value_at(w, op->out[0])),
-        .n = op->head_dim,
-        .eps = op->eps,
-    };
-    const int32_t n_groups = width_of(w, op->in[0]) / op->head_dim;
-    const uint32_t grid[3] = {(uint32_t)w->n_rows * (uint32_t)n_groups, 1, 1};
-    return launch(w, w->dev->kernels.norm, grid, sizeof(float), &args, op, err);
+static puna_status glu(walk *w, const pn_op *op, pn_cuda_glu_args *args, puna_error *err) {
+    const uint32_t grid[3] = {unit_blocks((size_t)args->n_rows, args->width), 1, 1};
+    return launch(w, w->dev->kernels.glu, grid, 0, args, op, err);
 }
 
-static puna_status rotate(const walk *w, const pn_op *op, puna_error *err) {
-    const pn_device *dev = w->dev;
-    const pn_rope *rope = &dev->plan->ropes[op->rope];
-    const size_t table =
-        (size_t)op->rope * (size_t)dev->config.n_batch * (size_t)dev->sizes.max_rot * sizeof(float);
-    const pn_cuda_rope_args args = {
-        .x = pn_cuda_pointer(value_at(w, op->in[0])),
-        .cos_sin = pn_cuda_pointer(dev->lists + dev->sizes.lists.ropes + table),
-        .n_rows = w->n_rows,
-        .n_head = width_of(w, op->in[0]) / op->head_dim,
-        .head_dim = op->head_dim,
-        .n_rot = rope->n_rot,
-        .is_neox = rope->neox,
-    };
-    const size_t n = (size_t)args.n_rows * (size_t)args.n_head * (size_t)(rope->n_rot / 2);
-    const uint32_t grid[3] = {blocks_of(n, PN_CUDA_BLOCK), 1, 1};
-    return launch(w, dev->kernels.rope, grid, 0, &args, op, err);
-}
-
-/* Over n floats: out = a with b. */
-static puna_status map(const walk *w, const pn_op *op, void *kernel, uint64_t a, uint64_t b,
-                       uint64_t out, size_t n, puna_error *err) {
-    const pn_cuda_map_args args = {.a = pn_cuda_pointer(a),
-                                   .b = pn_cuda_pointer(b),
-                                   .out = pn_cuda_pointer(out),
-                                   .n = n,
-                                   .act = (int32_t)(op->kind == PN_OP_MOE ? op->moe.act : op->act),
-                                   .scale = op->scale,
-                                   .softcap = op->softcap};
-    const uint32_t grid[3] = {blocks_of(n, PN_CUDA_BLOCK), 1, 1};
-    return launch(w, kernel, grid, 0, &args, op, err);
-}
-
-static puna_status map_values(const walk *w, const pn_op *op, void *kernel, puna_error *err) {
-    const size_t n = (size_t)w->n_rows * (size_t)width_of(w, op->in[0]);
-    return map(w, op, kernel, value_at(w, op->in[0]), value_at(w, op->in[1]),
-               value_at(w, op->out[0]), n, err);
+static puna_status glu_of_values(walk *w, int32_t i, puna_error *err) {
+    const pn_op *op = &w->dev->plan->ops[i];
+    pn_cuda_glu_args args = {.gate = pn_cuda_pointer(pn_cuda_value(w, op->in[0])),
+                             .up = pn_cuda_pointer(pn_cuda_value(w, op->in[1])),
+                             .out = pn_cuda_pointer(pn_cuda_value(w, op->out[0])),
+                             .width = width_of(w, op->in[0]),
+                             .n_rows = w->n_rows,
+                             .act = (int32_t)op->act};
+    pn_cuda_wanted_acts(w, i + 1, op->out[0], args.acts);
+    return glu(w, op, &args, err);
 }
 
 static puna_status select_rows(walk *w, const pn_op *op, puna_error *err) {
     const pn_cuda_select_args args = {
-        .x = pn_cuda_pointer(value_at(w, op->in[0])),
+        .x = pn_cuda_pointer(pn_cuda_value(w, op->in[0])),
         .rows = list_on_card(w, w->dev->sizes.lists.outputs),
-        .out = pn_cuda_pointer(value_at(w, op->out[0])),
+        .out = pn_cuda_pointer(pn_cuda_value(w, op->out[0])),
         .width = width_of(w, op->in[0]),
     };
     w->n_rows = w->batch->n_outputs;
@@ -257,7 +288,7 @@ static puna_status select_rows(walk *w, const pn_op *op, puna_error *err) {
 
 /* ---- attention ---- */
 
-static pn_cuda_kv kv_of(const walk *w, const pn_op *op) {
+pn_cuda_kv pn_cuda_kv_of(const walk *w, const pn_op *op) {
     const pn_device *dev = w->dev;
     const pn_attention *attn = &dev->plan->attns[op->kv_layer];
     return (pn_cuda_kv){
@@ -273,27 +304,18 @@ static pn_cuda_kv kv_of(const walk *w, const pn_op *op) {
     };
 }
 
-static puna_status store(const walk *w, const pn_op *op, puna_error *err) {
-    const pn_cuda_kv_store_args args = {
-        .kv = kv_of(w, op),
-        .k = pn_cuda_pointer(value_at(w, op->in[0])),
-        .v = pn_cuda_pointer(value_at(w, op->in[1])),
-    };
-    const uint32_t grid[3] = {(uint32_t)w->n_rows, (uint32_t)args.kv.n_head_kv, 1};
-    return launch(w, w->dev->kernels.kv_store, grid, 0, &args, op, err);
-}
-
-static puna_status attend(const walk *w, const pn_op *op, puna_error *err) {
+static puna_status attend(walk *w, int32_t i, puna_error *err) {
     const pn_device *dev = w->dev;
+    const pn_op *op = &dev->plan->ops[i];
     const pn_attention *attn = &dev->plan->attns[op->kv_layer];
     const int32_t heads_per_kv = attn->n_head / attn->n_head_kv;
     const int32_t per_block = heads_per_kv < PN_CUDA_QUERIES ? heads_per_kv : PN_CUDA_QUERIES;
     int32_t size = 0; /* rows of a group: 8 >> size of them times per_block heads are 8 queries */
     while ((PN_CUDA_QUERIES >> size) * per_block > PN_CUDA_QUERIES) size++;
     const pn_cuda_attention_args args = {
-        .kv = kv_of(w, op),
-        .q = pn_cuda_pointer(value_at(w, op->in[0])),
-        .out = pn_cuda_pointer(value_at(w, op->out[0])),
+        .kv = pn_cuda_kv_of(w, op),
+        .q = pn_cuda_pointer(pn_cuda_value(w, op->in[0])),
+        .out = pn_cuda_pointer(pn_cuda_value(w, op->out[0])),
         .partials = pn_cuda_pointer(dev->partials),
         .groups = list_on_card(w, dev->sizes.lists.groups[size]),
         .heads_per_block = per_block,
@@ -311,29 +333,33 @@ static puna_status attend(const walk *w, const pn_op *op, puna_error *err) {
                                            : dev->kernels.attention_512;
     PN_TRY(launch(w, kernel, grid, PN_CUDA_ATTENTION_BYTES, &args, op, err));
     if (w->n_chunks == 0) return PUNA_OK;
-    const pn_cuda_merge_args merge = {.partials = args.partials,
-                                      .out = args.out,
-                                      .positions = args.kv.positions,
-                                      .n_head = attn->n_head,
-                                      .head_dim = attn->head_dim,
-                                      .n_chunks = w->n_chunks,
-                                      .window = attn->window};
-    const uint32_t merge_grid[3] = {(uint32_t)w->n_rows, (uint32_t)attn->n_head, 1};
+    pn_cuda_merge_args merge = {.partials = args.partials,
+                                .out = args.out,
+                                .positions = args.kv.positions,
+                                .n_rows = w->n_rows,
+                                .n_head = attn->n_head,
+                                .head_dim = attn->head_dim,
+                                .n_chunks = w->n_chunks,
+                                .window = attn->window};
+    pn_cuda_wanted_acts(w, i + 1, op->out[0], merge.acts);
+    const uint32_t merge_grid[3] = {unit_blocks((size_t)w->n_rows, attn->n_head * attn->head_dim),
+                                    1, 1};
     return launch(w, dev->kernels.attention_merge, merge_grid, 0, &merge, op, err);
 }
 
 /* ---- experts ---- */
 
-static puna_status experts(const walk *w, const pn_op *op, const pn_cuda_op *own, puna_error *err) {
+static puna_status experts(walk *w, int32_t i, puna_error *err) {
     const pn_device *dev = w->dev;
+    const pn_op *op = &dev->plan->ops[i];
+    const pn_cuda_op *own = &dev->ops[i];
     const pn_cuda_kernels *k = &dev->kernels;
-    const uint64_t x = value_at(w, op->in[0]);
+    const uint64_t x = pn_cuda_value(w, op->in[0]);
     const int32_t n_pairs = w->n_rows * op->moe.n_used, n_embd = width_of(w, op->in[0]);
-    const pn_cuda_weight *const readers[3] = {own->router, own->w[0], own->w[1]};
-    PN_TRY(quantize(w, op, x, w->n_rows, readers, 3, err));
-    pn_cuda_linear_args args = {
-        .x = pn_cuda_pointer(x), .out = pn_cuda_pointer(dev->moe_scores), .n_rows = w->n_rows};
-    PN_TRY(product(w, op, own->router, &args, 1, err));
+    PN_TRY(quantize(w, i, err));
+    pn_cuda_linear_args args = {.x = pn_cuda_pointer(x), .n_rows = w->n_rows};
+    const target scores = {dev->moe_scores, 0};
+    PN_TRY(product(w, op, &own->router, &scores, 1, &args, 1, err));
 
     const pn_cuda_route_args route = {
         .scores = pn_cuda_pointer(dev->moe_scores),
@@ -353,27 +379,25 @@ static puna_status experts(const walk *w, const pn_op *op, const pn_cuda_op *own
     PN_TRY(launch(w, k->route, route_grid, PN_CUDA_ROUTE_BYTES, &route, op, err));
     PN_TRY(launch(w, k->group, one, 0, &route, op, err));
 
-    const uint64_t hidden[2] = {dev->moe_gate, dev->moe_up};
-    for (int32_t i = 0; i < 2; i++) {
-        args = (pn_cuda_linear_args){.x = pn_cuda_pointer(x),
-                                     .rows = route.rows,
-                                     .first = route.first,
-                                     .out = pn_cuda_pointer(hidden[i]),
-                                     .n_rows = w->n_rows};
-        PN_TRY(product(w, op, own->w[i], &args, op->moe.n_expert, err));
-    }
-    PN_TRY(map(w, op, k->glu, dev->moe_gate, dev->moe_up, dev->moe_gate,
-               (size_t)n_pairs * (size_t)op->moe.n_ff, err));
-    PN_TRY(quantize(w, op, dev->moe_gate, n_pairs, &own->w[2], 1, err));
-    args = (pn_cuda_linear_args){.x = pn_cuda_pointer(dev->moe_gate),
-                                 .first = route.first,
-                                 .out = pn_cuda_pointer(dev->moe_down),
-                                 .n_rows = w->n_rows};
-    PN_TRY(product(w, op, own->w[2], &args, op->moe.n_expert, err));
+    const target hidden[2] = {{dev->moe_gate, 0}, {dev->moe_up, 0}}, down = {dev->moe_down, 0};
+    args = (pn_cuda_linear_args){
+        .x = pn_cuda_pointer(x), .rows = route.rows, .first = route.first, .n_rows = w->n_rows};
+    PN_TRY(products(w, op, own->w, hidden, 2, &args, op->moe.n_expert, err));
+    pn_cuda_glu_args gated = {.gate = pn_cuda_pointer(dev->moe_gate),
+                              .up = pn_cuda_pointer(dev->moe_up),
+                              .out = pn_cuda_pointer(dev->moe_gate),
+                              .width = op->moe.n_ff,
+                              .n_rows = n_pairs,
+                              .act = (int32_t)op->moe.act};
+    want_acts(w, &own->w[2], 1, -1, gated.acts);
+    PN_TRY(glu(w, op, &gated, err));
+    args = (pn_cuda_linear_args){
+        .x = pn_cuda_pointer(dev->moe_gate), .first = route.first, .n_rows = w->n_rows};
+    PN_TRY(product(w, op, &own->w[2], &down, 1, &args, op->moe.n_expert, err));
     const pn_cuda_combine_args combine = {.parts = pn_cuda_pointer(dev->moe_down),
                                           .places = route.places,
                                           .weights = route.weights,
-                                          .out = pn_cuda_pointer(value_at(w, op->out[0])),
+                                          .out = pn_cuda_pointer(pn_cuda_value(w, op->out[0])),
                                           .n_used = op->moe.n_used,
                                           .width = n_embd};
     const uint32_t grid[3] = {blocks_of((size_t)n_embd, PN_CUDA_BLOCK), (uint32_t)w->n_rows, 1};
@@ -393,7 +417,8 @@ static puna_status hand_out_hidden(const walk *w, const pn_op *op, puna_error *e
     const pn_batch *b = w->batch;
     const size_t row_bytes = (size_t)width_of(w, op->in[0]) * sizeof(float);
     for (int32_t i = 0; i < b->n_hidden; i++) {
-        const uint64_t from = value_at(w, op->in[0]) + (uint64_t)b->hidden_outputs[i] * row_bytes;
+        const uint64_t from =
+            pn_cuda_value(w, op->in[0]) + (uint64_t)b->hidden_outputs[i] * row_bytes;
         PN_TRY(read_back(w, from, row_bytes, err));
         b->on_hidden(b->user, b->output_rows[b->hidden_outputs[i]],
                      (const float *)(const void *)w->dev->host_out);
@@ -401,49 +426,59 @@ static puna_status hand_out_hidden(const walk *w, const pn_op *op, puna_error *e
     return PUNA_OK;
 }
 
-static puna_status logits(const walk *w, const pn_op *op, const pn_cuda_op *own, puna_error *err) {
+/* Over n floats. */
+static puna_status cap(const walk *w, const pn_op *op, uint64_t x, size_t n, puna_error *err) {
+    const pn_cuda_cap_args args = {
+        .x = pn_cuda_pointer(x), .n = n, .scale = op->scale, .softcap = op->softcap};
+    const uint32_t grid[3] = {blocks_of(n, PN_CUDA_BLOCK), 1, 1};
+    return launch(w, w->dev->kernels.cap, grid, 0, &args, op, err);
+}
+
+static puna_status logits(walk *w, int32_t i, puna_error *err) {
     const pn_device *dev = w->dev;
+    const pn_op *op = &dev->plan->ops[i];
+    const pn_cuda_op *own = &dev->ops[i];
+    const target out = {dev->logits, 0};
     const pn_batch *b = w->batch;
     const size_t n_vocab = (size_t)dev->plan->n_vocab;
-    const uint64_t x = value_at(w, op->in[0]);
+    const uint64_t x = pn_cuda_value(w, op->in[0]);
     PN_TRY(hand_out_hidden(w, op, err));
-    if (b->n_logits > 0) PN_TRY(quantize(w, op, x, w->n_rows, own->w, 1, err));
+    PN_TRY(quantize(w, i, err));
     for (int32_t at = 0; at < b->n_logits; at += dev->config.n_logits) {
         const int32_t left = b->n_logits - at,
                       n = left < dev->config.n_logits ? left : dev->config.n_logits;
         pn_cuda_linear_args args = {.x = pn_cuda_pointer(x),
                                     .rows = list_on_card(w, dev->sizes.lists.logits) + at,
-                                    .out = pn_cuda_pointer(dev->logits),
                                     .n_rows = n};
-        PN_TRY(product(w, op, own->w[0], &args, 1, err));
+        PN_TRY(product(w, op, own->w, &out, 1, &args, 1, err));
         if (op->scale != 1.0f || op->softcap > 0.0f)
-            PN_TRY(map(w, op, dev->kernels.cap, dev->logits, 0, dev->logits, (size_t)n * n_vocab,
-                       err));
+            PN_TRY(cap(w, op, dev->logits, (size_t)n * n_vocab, err));
         PN_TRY(read_back(w, dev->logits, (size_t)n * n_vocab * sizeof(float), err));
-        for (int32_t i = 0; i < n; i++)
-            b->on_logits(b->user, b->output_rows[b->logit_outputs[at + i]],
-                         (const float *)(const void *)dev->host_out + (size_t)i * n_vocab);
+        for (int32_t k = 0; k < n; k++)
+            b->on_logits(b->user, b->output_rows[b->logit_outputs[at + k]],
+                         (const float *)(const void *)dev->host_out + (size_t)k * n_vocab);
     }
     return PUNA_OK;
 }
 
 /* ---- the walk ---- */
 
-static puna_status step(walk *w, int32_t i, puna_error *err) {
+/* Runs the operation at i, or several; *next gets the one after them. */
+static puna_status step(walk *w, int32_t i, int32_t *next, puna_error *err) {
     const pn_op *op = &w->dev->plan->ops[i];
-    const pn_cuda_op *own = &w->dev->ops[i];
+    *next = i + 1;
     switch (op->kind) {
-    case PN_OP_EMBED: return embed(w, op, own, err);
-    case PN_OP_NORM: return norm(w, op, own, err);
-    case PN_OP_LINEAR: return linear(w, op, own, err);
-    case PN_OP_ROPE: return rotate(w, op, err);
-    case PN_OP_KV_STORE: return store(w, op, err);
-    case PN_OP_ATTENTION: return attend(w, op, err);
-    case PN_OP_GLU: return map_values(w, op, w->dev->kernels.glu, err);
-    case PN_OP_ADD: return map_values(w, op, w->dev->kernels.add, err);
-    case PN_OP_MOE: return experts(w, op, own, err);
+    case PN_OP_EMBED: return embed(w, op, &w->dev->ops[i], err);
+    case PN_OP_NORM:
+    case PN_OP_ROPE:
+    case PN_OP_ADD:
+    case PN_OP_KV_STORE: return pn_cuda_row_stage(w, i, next, err);
+    case PN_OP_LINEAR: return linear(w, i, err);
+    case PN_OP_ATTENTION: return attend(w, i, err);
+    case PN_OP_GLU: return glu_of_values(w, i, err);
+    case PN_OP_MOE: return experts(w, i, err);
     case PN_OP_SELECT: return select_rows(w, op, err);
-    case PN_OP_LOGITS: return logits(w, op, own, err);
+    case PN_OP_LOGITS: return logits(w, i, err);
     default:
         return pn_fail(err, PUNA_E_UNSUPPORTED, "%s: no kernel for the card", pn_op_name(op->kind));
     }
@@ -463,24 +498,35 @@ static puna_status look_up(const walk *w, int32_t op, puna_error *err) {
     return PUNA_OK;
 }
 
+/* Partial sums of attention for few rows: room for as many chunks as the longest context has, rounded up to a
+ * power of two, so that a walk looks alike for many tokens. */
+static int32_t count_chunks(const walk *w) {
+    const int32_t most = pn_cuda_max_chunks(w->dev->config.n_ctx);
+    int32_t n = 1;
+    if (w->n_rows > PN_CUDA_SPLIT_ROWS) return 0;
+    for (int32_t r = 0; r < w->n_rows; r++)
+        while (n <= w->batch->positions[r] / PN_CUDA_CHUNK) n *= 2;
+    return n < most ? n : most;
+}
+
 puna_status pn_cuda_walk(pn_device *dev, const pn_batch *batch, puna_error *err) {
     const pn_plan *plan = dev->plan;
-    walk w = {.dev = dev, .batch = batch, .n_rows = batch->n_rows};
+    walk w = {.dev = dev,
+              .batch = batch,
+              .end = plan->n_ops,
+              .n_rows = batch->n_rows,
+              .quantized = {-1, -1}};
     for (int32_t i = 0; i < PN_CUDA_N_GROUP_SIZES; i++)
         w.n_groups[i] = find_groups(batch, PN_CUDA_QUERIES >> i, NULL);
-    if (batch->n_rows <= PN_CUDA_SPLIT_ROWS)
-        for (int32_t r = 0; r < batch->n_rows; r++)
-            if (batch->positions[r] / PN_CUDA_CHUNK >= w.n_chunks)
-                w.n_chunks = batch->positions[r] / PN_CUDA_CHUNK + 1;
-    if (w.n_chunks == 1) w.n_chunks = 0;
+    w.n_chunks = count_chunks(&w);
     int32_t layer = -1;
-    for (int32_t i = 0; i < plan->n_ops; i++) {
+    for (int32_t i = 0; i < w.end;) {
         if (plan->ops[i].kind == PN_OP_SELECT && batch->n_outputs == 0) break;
         if (plan->ops[i].layer != layer) {
             layer = plan->ops[i].layer;
             PN_TRY(look_up(&w, i, err));
         }
-        PN_TRY(step(&w, i, err));
+        PN_TRY(step(&w, i, &i, err));
     }
     return PUNA_OK;
 }

@@ -37,6 +37,12 @@ bool pn_op_is_by_row(pn_op_kind kind) {
     return (unsigned)kind < PN_N_OPS && by_row[kind];
 }
 
+int32_t pn_plan_row_group(const pn_plan *plan, int32_t first, int32_t end) {
+    int32_t i = first + 1;
+    while (i < end && pn_op_is_by_row(plan->ops[i].kind)) i++;
+    return i;
+}
+
 puna_status pn_plan_init(pn_plan *plan, const pn_gguf *gguf, puna_error *err) {
     (void)err;
     *plan = (pn_plan){.gguf = gguf, .layer = -1};

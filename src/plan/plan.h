@@ -131,5 +131,7 @@ uint64_t pn_plan_fingerprint(const pn_plan *plan);
  * follow one another form a group that a backend may run row by row, on any number of threads: no
  * two values that any of them touches share memory. */
 bool pn_op_is_by_row(pn_op_kind kind);
+/* The end of the group that begins with the operation at `first`, which is BY_ROW; at most `end`. */
+int32_t pn_plan_row_group(const pn_plan *plan, int32_t first, int32_t end);
 
 #endif

@@ -30,7 +30,7 @@ enum { /* CUresult */
 };
 
 EXPORT stand_in pn_stand_in;
-stand_in pn_stand_in = {13000, 1, 0, (size_t)2 << 30, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+stand_in pn_stand_in = {13000, 1, 0, (size_t)2 << 30, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 
 namespace {
 enum { PAGE = 4096 };
@@ -97,6 +97,7 @@ void run(const work &w) {
         memmove(reinterpret_cast<void *>(w.to), reinterpret_cast<void *>(w.from), w.bytes);
         break;
     case work::LAUNCH:
+        pn_stand_in.n_kernels++;
         emu_launch(w.kernel, w.args.data(), w.grid, w.threads, w.shared_bytes, pn_stand_in.seed++);
         break;
     }

@@ -16,7 +16,7 @@ typedef struct stand_in {
      * device: everything after it fails too, until the context is given back. */
     long fail_alloc, fail_host_alloc, fail_launch, fail_function;
     /* what is so now */
-    long n_allocs, n_launches;
+    long n_allocs, n_launches, n_kernels; /* launches that were run */
     size_t bytes, host_bytes;
     int n_contexts, n_streams, n_events, n_modules;
 } stand_in;

@@ -185,6 +185,27 @@ static void test_card_lost_in_a_step(void **state) {
     puna_engine_free(card);
 }
 
+/* Kernels of a decode step: fused, so about ten a layer. */
+static void test_kernels_of_a_step(void **state) {
+    (void)state;
+    puna_event events[8];
+    int32_t prompt[5], n = 0;
+    puna_error err;
+    make_prompt(prompt, 5, 1);
+    puna_engine *card = open_on_card(PUNA_KV_F16);
+    puna_seq *s = open_seq(card, 4);
+    feed(s, prompt, 5);
+    for (int step = 0; step < 4; step++) {
+        const long before = driver->n_kernels;
+        assert_int_equal(puna_engine_step(card, events, 8, &n, &err), PUNA_OK);
+        /* the table; for each layer a norm, the products with q, k and v, rope and the cache, attention, its merge,
+         * the product that leads back, sum and norm, gate and up, GLU, down; the last sum, rows, norm, logits */
+        if (step > 0) assert_int_equal(driver->n_kernels - before, 1 + 10 * TINY_LAYERS + 4);
+    }
+    puna_seq_free(s);
+    puna_engine_free(card);
+}
+
 /* A real model, where there is one: all layers on the card, greedy. */
 static void test_real_model(void **state) {
     (void)state;
@@ -235,7 +256,7 @@ int main(void) {
         cmocka_unit_test(test_same_text),         cmocka_unit_test(test_saved_between_devices),
         cmocka_unit_test(test_plan_of_card),      cmocka_unit_test(test_reasons),
         cmocka_unit_test(test_context_that_fits), cmocka_unit_test(test_card_lost_in_a_step),
-        cmocka_unit_test(test_real_model),
+        cmocka_unit_test(test_kernels_of_a_step), cmocka_unit_test(test_real_model),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,5 +1,5 @@
 /* os.h: everything asked of the operating system, threads excepted (threads.h). Implemented by
- * os_posix.c; the only files with system headers are base/os_*.c and base/threads.c. */
+ * os_posix.c and os_cache.c; the only files with system headers are base/os_*.c and base/threads.c. */
 #ifndef PN_BASE_OS_H
 #define PN_BASE_OS_H
 
@@ -25,6 +25,15 @@ void pn_os_unmap(const void *data, uint64_t bytes);
 void pn_os_will_need(const void *data, uint64_t bytes);
 /* False when the limit on locked memory refuses. */
 bool pn_os_lock(const void *data, uint64_t bytes);
+
+/* Where a file that can be made again at any time lies: $XDG_CACHE_HOME/puna/<name>, or
+ * ~/.cache/puna/<name>. False where there is no such place, or path_bytes are too few. */
+bool pn_os_cache_path(const char *name, char *path, size_t path_bytes);
+bool pn_os_exists(const char *path);
+/* Writes head and data as a file that is there as a whole or not at all, for this user alone, and the folders
+ * above it. Power cuts aside: nothing is waited for. */
+puna_status pn_os_write(const char *path, const void *head, size_t head_bytes, const void *data,
+                        size_t bytes, puna_error *err);
 
 /* Memory a new allocation can use without swapping: what is available, cut by cgroup and
  * address-space limits. */

@@ -354,9 +354,6 @@ static puna_status take_lists(pn_device *dev, puna_error *err) {
 
 static puna_status open_card(pn_device *dev, puna_error *err) {
     const pn_cuda_driver *d = &dev->driver;
-    if (!pn_cuda_image())
-        return pn_fail(err, PUNA_E_UNSUPPORTED,
-                       "this puna was built without kernels for NVIDIA cards");
     PN_TRY(pn_cuda_driver_open(&dev->driver, err));
     int32_t n_cards;
     PN_TRY(pn_cuda_count(d, &n_cards, err));
@@ -368,8 +365,7 @@ static puna_status open_card(pn_device *dev, puna_error *err) {
     int result = d->context_set(dev->context);
     if (result == 0) result = d->stream_create(&dev->stream, 1 /* apart from the default one */);
     if (result != 0) return pn_cuda_check(d, result, "opening the card", err);
-    result = d->module_load(&dev->module, pn_cuda_image());
-    return pn_cuda_check(d, result, "loading the kernels", err);
+    return pn_cuda_load_kernels(d, &dev->card, &dev->module, err);
 }
 
 static puna_status init_device(pn_device *dev, puna_error *err) {
@@ -400,9 +396,7 @@ static puna_status cuda_open(const pn_plan *plan, const pn_device_config *config
 
 puna_status pn_cuda_get_card(int32_t index, pn_cuda_card *card, int32_t *n, puna_error *err) {
     pn_cuda_driver driver;
-    if (!pn_cuda_image())
-        return pn_fail(err, PUNA_E_UNSUPPORTED,
-                       "this puna was built without kernels for NVIDIA cards");
+    PN_TRY(pn_cuda_have_kernels(err));
     PN_TRY(pn_cuda_driver_open(&driver, err));
     puna_status status = pn_cuda_count(&driver, n, err);
     if (status == PUNA_OK && (index < 0 || index >= *n))

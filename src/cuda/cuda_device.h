@@ -8,11 +8,8 @@
 #include "backend/kv_rows.h"
 #include "cuda/card.h"
 #include "cuda/args.h"
+#include "cuda/kernel_image.h"
 #include "cuda/repack.h"
-
-/* The kernels as the driver loads them (a fatbin that CMake embeds), or NULL in a build without
- * nvcc. */
-const void *pn_cuda_image(void);
 
 typedef struct pn_cuda_weight {
     const pn_weight *w;

@@ -7,8 +7,7 @@
 #include "cuda/args.h"
 
 #ifdef __CUDACC__
-#include <cuda_fp16.h>
-
+/* No header of CUDA's is included: NVRTC compiles this where there are none. */
 /* One block on a multiprocessor is promised, so that registers are not saved at the price of spills. */
 #define PN_KERNEL(name, type, threads)                                                             \
     extern "C" __global__ void __launch_bounds__(threads, 1) name(const type a)
@@ -17,10 +16,14 @@ extern __shared__ uint4 pn_shared_memory[];
     unsigned char *const name = reinterpret_cast<unsigned char *>(pn_shared_memory)
 
 static __device__ __forceinline__ float pn_half_bits_to_float(unsigned short h) {
-    return __half2float(__ushort_as_half(h));
+    float f;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h));
+    return f;
 }
 static __device__ __forceinline__ unsigned short pn_float_to_half_bits(float f) {
-    return __half_as_ushort(__float2half_rn(f));
+    unsigned short h;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(f));
+    return h;
 }
 
 /* c += a b of int8, 16 rows of a by 8 columns of b over 16 or 32 of k (PTX: mma.m16n8k32, m16n8k16). Cards

@@ -19,6 +19,8 @@ typedef struct stand_in {
     long n_allocs, n_launches, n_kernels; /* launches that were run */
     size_t bytes, host_bytes;
     int n_contexts, n_streams, n_events, n_modules;
+    char image[64];   /* how the last module loaded begins */
+    int image_result; /* of loading an image that begins with "refused" */
 } stand_in;
 
 #endif

@@ -6,18 +6,10 @@
 #include "cuda/card.h"
 #include "cuda/cuda_device.h"
 
-#include "../../cuda/stand_in.h"
+#include "card_under_test.h"
 #include "unit/failing_allocator.h"
 
-#include <dlfcn.h>
 #include <math.h>
-
-/* Something that is no fatbin: the stand-in has its own kernels. Also in a build without nvcc. */
-const void *pn_cuda_image(void) {
-    return "emulated";
-}
-
-static stand_in *driver;
 
 static const mini_options base = {
     .format = PN_FMT_Q4_0,
@@ -438,14 +430,6 @@ static void test_cancel(void **state) {
     assert_int_equal(pn_backend_cuda.run(card.device, &b, &err), PUNA_E_ARG);
     mini_close(&card);
     mini_free(&m);
-}
-
-static int find_driver(void **state) {
-    (void)state;
-    void *library = dlopen("libcuda.so.1", RTLD_NOW); /* CMake puts the stand-in first */
-    driver = library ? dlsym(library, "pn_stand_in") : NULL;
-    if (!driver) print_error("libcuda.so.1 is not the stand-in: LD_LIBRARY_PATH?\n");
-    return driver ? 0 : 1;
 }
 
 int main(void) {

@@ -4,16 +4,7 @@
 
 #include "cuda/cuda_device.h"
 
-#include "../../cuda/stand_in.h"
-
-#include <dlfcn.h>
-
-static bool has_kernels = true;
-const void *pn_cuda_image(void) {
-    return has_kernels ? "emulated" : NULL;
-}
-
-static stand_in *driver;
+#include "card_under_test.h"
 
 static puna_engine *open_on_card(puna_kv_type kv) {
     puna_engine_options o = engine_options(3, 40, 1);
@@ -235,13 +226,7 @@ static void test_real_model(void **state) {
 }
 
 static int set_up(void **state) {
-    (void)state;
-    void *library = dlopen("libcuda.so.1", RTLD_NOW); /* CMake puts the stand-in first */
-    driver = library ? dlsym(library, "pn_stand_in") : NULL;
-    if (!driver) {
-        print_error("libcuda.so.1 is not the stand-in: LD_LIBRARY_PATH?\n");
-        return 1;
-    }
+    if (find_driver(state) != 0) return 1;
     open_model(PN_FMT_Q5_K);
     return 0;
 }

@@ -466,6 +466,19 @@ typedef struct puna_seq puna_seq;
 
 typedef enum puna_kv_type { PUNA_KV_F16 = 0, PUNA_KV_F32 = 1, PUNA_KV_Q8_0 = 2 } puna_kv_type;
 
+/* Values of puna_engine_options.n_gpu_layers. */
+#define PUNA_GPU_LAYERS_ALL  (-1)
+#define PUNA_GPU_LAYERS_AUTO (-2)
+
+#define PUNA_MAX_GPUS    16 /* cards that one engine can use */
+#define PUNA_MAX_DEVICES 17 /* and the CPU */
+
+typedef enum puna_split_mode {
+    PUNA_SPLIT_NONE = 0,  /* main_gpu alone */
+    PUNA_SPLIT_LAYER = 1, /* each card computes some of the layers */
+    PUNA_SPLIT_ROW = 2    /* of llama.cpp; not there: the same as PUNA_SPLIT_LAYER */
+} puna_split_mode;
+
 typedef struct puna_engine_options {
     size_t size;
     int32_t n_ctx; /* positions per sequence; 0: what the model was trained for, cut to what fits */
@@ -485,13 +498,39 @@ typedef struct puna_engine_options {
     /* Default false. Pages that a sequence gives up are kept as long as nobody needs their room, and
      * a feed of any sequence reuses the longest beginning that was ever computed and is still kept. */
     bool prefix_cache;
-    /* Layers that an NVIDIA card computes: 0 (default) none, -1 all, N that many (the output counts as one
-     * layer more). For now all or none; what cannot be is computed by the CPU, and puna_memory_plan.where
-     * says why. With gpu_required that is an error of opening and planning. */
+    /* Layers that NVIDIA cards compute: 0 (default) none, N the last N of the model, where the output counts as one
+     * layer more, PUNA_GPU_LAYERS_ALL or more than there are: all, PUNA_GPU_LAYERS_AUTO: as many as fit into
+     * the memory that is free. The CPU computes the rest. What cannot be is computed by the CPU altogether, and
+     * puna_memory_plan.where says why; with gpu_required that is an error of opening and planning. Which device
+     * computes a layer changes no bit. */
     int32_t n_gpu_layers;
     bool gpu_required;
+    /* Several cards, by their numbers for puna_gpu_get. tensor_split are the shares of the layers that each gets, in
+     * any unit; all 0 (default): main_gpu alone where everything fits there, else all cards, each according to
+     * its free memory. */
+    puna_split_mode split_mode; /* default PUNA_SPLIT_LAYER */
+    int32_t main_gpu;           /* default 0 */
+    float tensor_split[PUNA_MAX_GPUS];
 } puna_engine_options;
 PUNA_API void puna_engine_options_init(puna_engine_options *options);
+
+/* What one device has of an engine, in bytes of its own memory. Never grows. */
+typedef struct puna_device_plan {
+    char name[64];                 /* "NVIDIA H100 80GB HBM3", "CPU" */
+    int32_t gpu;                   /* its number for puna_gpu_get; -1: the CPU */
+    int32_t first_layer, n_layers; /* the output is the layer behind the last */
+    int32_t unused;
+    uint64_t
+        weights_bytes; /* a card: its copy; the CPU: in the mapped file, not counted in total_bytes */
+    uint64_t kv_bytes, kv_bytes_per_position;
+    uint64_t activations_bytes, logits_bytes, scratch_bytes;
+    uint64_t
+        total_bytes; /* a card: of all these; the CPU: what the engine takes of the machine's memory */
+    uint64_t
+        available_bytes;   /* a card: what is free less a margin; the CPU: as in puna_memory_plan */
+    uint64_t memory_bytes; /* that a card has; the CPU: 0 */
+    uint64_t reserved[4];
+} puna_device_plan;
 
 /* Every byte an engine takes, known before it is opened. */
 typedef struct puna_memory_plan {
@@ -513,12 +552,14 @@ typedef struct puna_memory_plan {
     uint64_t scratch_bytes; /* per-thread buffers */
     uint64_t other_bytes;   /* page tables, token lists, n_seq samplers with default parameters */
     uint64_t total_bytes;   /* what the engine takes with all its sequences open */
-    /* With layers on a card, its copy of the weights, the KV cache, the workspace and scratch are there:
-     * gpu_bytes; total_bytes is what is left for the machine. */
+    /* With layers on cards, their copies of the weights, KV pages, workspace and scratch are there: gpu_bytes, of all
+     * cards; total_bytes is what is left for the machine. */
     int32_t n_layers; /* of the model, and one for the output */
     int32_t n_gpu_layers;
     uint64_t gpu_bytes, gpu_available_bytes;
     char where[256]; /* what computes, for people: "33/33 layers on NVIDIA H100, 5.1 GiB of 79.6" */
+    int32_t n_devices; /* that compute layers, in the order of the layers */
+    puna_device_plan devices[PUNA_MAX_DEVICES];
 } puna_memory_plan;
 typedef struct puna_gpu {
     size_t size;
@@ -526,9 +567,9 @@ typedef struct puna_gpu {
     int32_t compute_capability; /* 90: 9.0 */
     int32_t driver_version;     /* of CUDA: 13000 is 13.0 */
     uint64_t total_bytes, free_bytes;
-    bool is_used; /* by engines that are asked for layers on a card: the first */
+    bool is_used; /* by an engine that asks for layers on a card and names none: the first */
 } puna_gpu;
-/* The NVIDIA card with this number; gpu->size must be set. *n_gpus (may be NULL) gets how many there are. Fails with
+/* The NVIDIA card with this number, of at most PUNA_MAX_GPUS; gpu->size must be set. *n_gpus (may be NULL) gets how many there are. Fails with
  * PUNA_E_UNSUPPORTED and the reason when no card can be used: this build has no kernels for them, no driver, no
  * card. CUDA_VISIBLE_DEVICES chooses and orders them. */
 PUNA_API puna_status puna_gpu_get(int32_t index, puna_gpu *gpu, int32_t *n_gpus, puna_error *err);

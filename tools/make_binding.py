@@ -63,7 +63,7 @@ def constant(text):
     if text == "UINT64_MAX":
         return 2**64 - 1
     try:
-        return int(text.rstrip("uUlL"), 0)
+        return int(text.strip("()").rstrip("uUlL"), 0)
     except ValueError:
         fail("cannot read the constant %s" % text)
 

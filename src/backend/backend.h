@@ -1,7 +1,12 @@
 /* backend.h: what a device must do to run plans. The CPU is the first (src/cpu).
  *
  * A device owns the workspace, its scratch memory and the KV pages; which page belongs to whom
- * is decided by the engine (src/run), which hands page numbers in with each batch. */
+ * is decided by the engine (src/run), which hands page numbers in with each batch.
+ *
+ * A device need not know whether its plan is a whole model or a part of one (plan/cut.c). Before the
+ * first operation it copies the values that enter from batch->entering, after the last one those that
+ * leave to batch->leaving; nothing of a batch without outputs enters or leaves behind SELECT, and a part
+ * that begins there is not run for it. Several devices are one to the engine through run/parts.c. */
 #ifndef PN_BACKEND_BACKEND_H
 #define PN_BACKEND_BACKEND_H
 
@@ -19,6 +24,7 @@ typedef struct pn_device_config {
     int32_t n_ctx;    /* positions of one sequence at most */
     int32_t n_threads;
     pn_kv_type kv_type;
+    int32_t card; /* the number of the card, for a backend of cards */
 } pn_device_config;
 
 /* What a device allocates, by purpose, in bytes. */
@@ -51,6 +57,14 @@ typedef struct pn_backend {
     puna_status (*write_page)(pn_device *device, int32_t page, int32_t n_positions,
                               const void *rows, puna_error *err);
 } pn_backend;
+
+/* Rows of the values that enter or leave a part of a plan with this batch. */
+static inline int32_t pn_rows_entering(const pn_plan *plan, const pn_batch *batch) {
+    return plan->begins_selected ? batch->n_outputs : batch->n_rows;
+}
+static inline int32_t pn_rows_leaving(const pn_plan *plan, const pn_batch *batch) {
+    return plan->ends_selected ? batch->n_outputs : batch->n_rows;
+}
 
 /* The CPU backend (src/cpu/device.c). */
 extern const pn_backend pn_backend_cpu;

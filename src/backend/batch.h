@@ -32,8 +32,12 @@ typedef struct pn_batch {
     const int32_t *logit_outputs; /* [n_logits] indices into output_rows, ascending; no other row
                                      costs a product with the vocabulary */
     pn_row_fn on_logits;          /* not NULL when n_logits > 0 */
-    void *user;                   /* handed to on_hidden, on_logits and progress */
-    const atomic_bool *cancel;    /* looked at between operations */
+    /* Where the plan is a part of a model's: the values that enter and leave it, in its order, each
+     * [rows][width]. */
+    const float *const *entering;
+    float *const *leaving;
+    void *user;                /* handed to on_hidden, on_logits and progress */
+    const atomic_bool *cancel; /* looked at between operations */
     bool (*progress)(void *user,
                      double fraction); /* share of this batch done; false cancels; may be NULL */
 } pn_batch;

@@ -140,15 +140,35 @@ static puna_status cpu_open(const pn_plan *plan, const pn_device_config *config,
     return PUNA_OK;
 }
 
+static void copy_entering(pn_device *dev, const pn_batch *batch) {
+    const size_t n_rows = (size_t)pn_rows_entering(dev->plan, batch);
+    for (int32_t i = 0; i < dev->plan->n_entering; i++) {
+        const pn_value v = dev->plan->entering[i].value;
+        memcpy(pn_cpu_value(dev, v), batch->entering[i],
+               n_rows * (size_t)pn_cpu_width(dev, v) * sizeof(float));
+    }
+}
+
+static void copy_leaving(const pn_device *dev, const pn_batch *batch) {
+    const size_t n_rows = (size_t)pn_rows_leaving(dev->plan, batch);
+    for (int32_t i = 0; i < dev->plan->n_leaving; i++) {
+        const pn_value v = dev->plan->leaving[i].value;
+        memcpy(batch->leaving[i], pn_cpu_value(dev, v),
+               n_rows * (size_t)pn_cpu_width(dev, v) * sizeof(float));
+    }
+}
+
 static puna_status cpu_run(pn_device *dev, const pn_batch *batch, puna_error *err) {
     if (batch->n_rows < 1 || batch->n_rows > dev->config.n_batch)
         return pn_fail(err, PUNA_E_ARG, "a batch of %d rows does not fit %d", batch->n_rows,
                        dev->config.n_batch);
+    copy_entering(dev, batch);
     dev->batch = batch;
     dev->stop[0] = dev->stop[1] = false;
     pn_team_run(dev->team, pn_cpu_walk, dev);
     dev->batch = NULL;
     if (dev->stop[0] || dev->stop[1]) return pn_fail(err, PUNA_E_CANCELLED, "cancelled");
+    copy_leaving(dev, batch);
     return PUNA_OK;
 }
 

@@ -207,7 +207,7 @@ static bool stopped(const pn_walk *walk, int32_t op, int32_t turn) {
     const pn_batch *b = dev->batch;
     if (walk->thread == 0) {
         bool stop = b->cancel && atomic_load_explicit(b->cancel, memory_order_relaxed);
-        if (!stop && b->progress) stop = !b->progress(b->user, (double)op / dev->plan->n_ops);
+        if (!stop && b->progress) stop = !b->progress(b->user, pn_plan_share(dev->plan, op));
         dev->stop[turn & 1] = stop;
     }
     barrier(walk);
@@ -242,9 +242,10 @@ static int32_t step(pn_walk *walk, int32_t i) {
 
 void pn_cpu_walk(void *device, int32_t thread, int32_t n_threads) {
     pn_device *dev = device;
-    pn_walk walk = {dev, thread, n_threads, dev->batch->n_rows};
     const pn_plan *plan = dev->plan;
-    for (int32_t row; (row = claim(&walk, walk.n_rows)) >= 0;) pn_cpu_rope_row(walk.dev, row);
+    pn_walk walk = {dev, thread, n_threads, pn_rows_entering(plan, dev->batch)};
+    for (int32_t row; (row = claim(&walk, dev->batch->n_rows)) >= 0;)
+        pn_cpu_rope_row(walk.dev, row);
     barrier(&walk);
     int32_t layer = -1, turn = 0;
     for (int32_t i = 0; i < plan->n_ops;) {

@@ -108,12 +108,22 @@ static pn_cuda_sizes measure(const pn_plan *plan, const pn_device_config *c) {
     return s;
 }
 
-/* What comes back: logits, a hidden state, or one layer of a page. */
+static size_t handed_bytes(const pn_plan *plan, const pn_handed *handed, int32_t n,
+                           int32_t n_batch) {
+    size_t bytes = 0;
+    for (int32_t i = 0; i < n; i++)
+        bytes += (size_t)plan->values[handed[i].value].width * (size_t)n_batch * sizeof(float);
+    return bytes;
+}
+
+/* What goes through: logits, a hidden state, one layer of a page, or the values that enter or leave. */
 static size_t host_out_bytes(const pn_plan *plan, const pn_device_config *c,
                              const pn_cuda_sizes *s) {
     size_t most = max_size(s->logits, (size_t)plan->n_embd * sizeof(float));
     for (int32_t i = 0; i < plan->n_attns; i++)
         most = max_size(most, pn_kv_page_bytes_of(&plan->attns[i], c->kv_type));
+    most = max_size(most, handed_bytes(plan, plan->entering, plan->n_entering, c->n_batch));
+    most = max_size(most, handed_bytes(plan, plan->leaving, plan->n_leaving, c->n_batch));
     return most;
 }
 
@@ -357,8 +367,9 @@ static puna_status open_card(pn_device *dev, puna_error *err) {
     PN_TRY(pn_cuda_driver_open(&dev->driver, err));
     int32_t n_cards;
     PN_TRY(pn_cuda_count(d, &n_cards, err));
-    PN_TRY(pn_cuda_look(d, 0, false, &dev->card, err));
-    PN_TRY(pn_cuda_check(d, d->device_get(&dev->ordinal_device, 0), "opening the card", err));
+    PN_TRY(pn_cuda_look(d, dev->config.card, false, &dev->card, err));
+    PN_TRY(pn_cuda_check(d, d->device_get(&dev->ordinal_device, dev->config.card),
+                         "opening the card", err));
     PN_TRY(pn_cuda_check(d, d->context_retain(&dev->context, dev->ordinal_device),
                          "opening the card", err));
     dev->has_context = true;
@@ -394,19 +405,6 @@ static puna_status cuda_open(const pn_plan *plan, const pn_device_config *config
     return PUNA_OK;
 }
 
-puna_status pn_cuda_get_card(int32_t index, pn_cuda_card *card, int32_t *n, puna_error *err) {
-    pn_cuda_driver driver;
-    PN_TRY(pn_cuda_have_kernels(err));
-    PN_TRY(pn_cuda_driver_open(&driver, err));
-    puna_status status = pn_cuda_count(&driver, n, err);
-    if (status == PUNA_OK && (index < 0 || index >= *n))
-        status =
-            pn_fail(err, PUNA_E_ARG, "there are %d cards, and none with the number %d", *n, index);
-    if (status == PUNA_OK) status = pn_cuda_look(&driver, index, true, card, err);
-    pn_cuda_driver_close(&driver);
-    return status;
-}
-
 /* ---- batches and pages ----------------------------------------------------------------------- */
 
 static puna_status enter(const pn_device *dev, puna_error *err) {
@@ -416,6 +414,54 @@ static puna_status enter(const pn_device *dev, puna_error *err) {
 
 static puna_status wait(const pn_device *dev, const char *doing, puna_error *err) {
     return pn_cuda_check(&dev->driver, dev->driver.stream_wait(dev->stream), doing, err);
+}
+
+static uint64_t address_of(const pn_device *dev, pn_value v) {
+    return dev->work +
+           (uint64_t)dev->plan->values[v].offset * (uint64_t)dev->config.n_batch * sizeof(float);
+}
+
+/* Values that enter, one behind another through the buffer for what comes back: nothing else uses it
+ * before they are there. */
+static puna_status copy_entering(pn_device *dev, const pn_batch *batch, puna_error *err) {
+    const pn_plan *plan = dev->plan;
+    const size_t n_rows = (size_t)pn_rows_entering(plan, batch);
+    size_t at = 0;
+    for (int32_t i = 0; i < plan->n_entering; i++) {
+        const pn_value v = plan->entering[i].value;
+        const size_t bytes = n_rows * (size_t)plan->values[v].width * sizeof(float);
+        memcpy(dev->host_out + at, batch->entering[i], bytes);
+        PN_TRY(pn_cuda_check(
+            &dev->driver,
+            dev->driver.copy_in(address_of(dev, v), dev->host_out + at, bytes, dev->stream),
+            "copying values to the card", err));
+        at += bytes;
+    }
+    return PUNA_OK;
+}
+
+static puna_status copy_leaving(pn_device *dev, const pn_batch *batch, puna_error *err) {
+    const pn_plan *plan = dev->plan;
+    const size_t n_rows = (size_t)pn_rows_leaving(plan, batch);
+    if (n_rows == 0) return PUNA_OK;
+    for (int32_t i = 0; i < plan->n_leaving; i++) {
+        const pn_value v = plan->leaving[i].value;
+        const size_t bytes = n_rows * (size_t)plan->values[v].width * sizeof(float);
+        PN_TRY(pn_cuda_check(
+            &dev->driver,
+            dev->driver.copy_out(dev->host_out, address_of(dev, v), bytes, dev->stream),
+            "reading results from the card", err));
+        PN_TRY(wait(dev, "computing a batch", err));
+        memcpy(batch->leaving[i], dev->host_out, bytes);
+    }
+    return PUNA_OK;
+}
+
+static puna_status compute(pn_device *dev, const pn_batch *batch, puna_error *err) {
+    PN_TRY(copy_entering(dev, batch, err));
+    PN_TRY(pn_cuda_walk(dev, batch, err));
+    PN_TRY(copy_leaving(dev, batch, err));
+    return wait(dev, "computing a batch", err);
 }
 
 static puna_status cuda_run(pn_device *dev, const pn_batch *batch, puna_error *err) {
@@ -428,8 +474,8 @@ static puna_status cuda_run(pn_device *dev, const pn_batch *batch, puna_error *e
     PN_TRY(pn_cuda_check(&dev->driver,
                          dev->driver.copy_in(dev->lists, dev->host_lists, bytes, dev->stream),
                          "copying a batch to the card", err));
-    const puna_status status = pn_cuda_walk(dev, batch, err);
-    if (status == PUNA_OK) return wait(dev, "computing a batch", err);
+    const puna_status status = compute(dev, batch, err);
+    if (status == PUNA_OK) return PUNA_OK;
     (void)dev->driver.stream_wait(dev->stream); /* nothing may run on when we return */
     return status;
 }

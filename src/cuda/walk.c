@@ -493,7 +493,7 @@ static puna_status look_up(const walk *w, int32_t op, puna_error *err) {
     if (!b->progress) return PUNA_OK;
     PN_TRY(pn_cuda_check(&dev->driver, dev->driver.stream_wait(dev->stream), "computing a batch",
                          err));
-    if (!b->progress(b->user, (double)op / dev->plan->n_ops))
+    if (!b->progress(b->user, pn_plan_share(dev->plan, op)))
         return pn_fail(err, PUNA_E_CANCELLED, "cancelled");
     return PUNA_OK;
 }
@@ -514,7 +514,7 @@ puna_status pn_cuda_walk(pn_device *dev, const pn_batch *batch, puna_error *err)
     walk w = {.dev = dev,
               .batch = batch,
               .end = plan->n_ops,
-              .n_rows = batch->n_rows,
+              .n_rows = pn_rows_entering(plan, batch),
               .quantized = {-1, -1}};
     for (int32_t i = 0; i < PN_CUDA_N_GROUP_SIZES; i++)
         w.n_groups[i] = find_groups(batch, PN_CUDA_QUERIES >> i, NULL);

@@ -55,6 +55,8 @@ void pn_plan_free(pn_plan *plan) {
     pn_free(plan->weights);
     pn_free(plan->ropes);
     pn_free(plan->attns);
+    pn_free(plan->entering);
+    pn_free(plan->leaving);
     pn_arena_free(&plan->arena);
     *plan = (pn_plan){0};
 }
@@ -438,6 +440,12 @@ puna_status pn_plan_finish(pn_plan *plan, puna_error *err) {
         for (int32_t k = 0; k < 2; k++)
             if (op->in[k] >= 0) plan->values[op->in[k]].last = i;
     }
+    plan->n_ops_whole = plan->n_ops;
+    pn_plan_place(plan);
+    return PUNA_OK;
+}
+
+void pn_plan_place(pn_plan *plan) {
     for (int32_t v = 0; v < plan->n_values; v++) live_in_groups(plan, &plan->values[v]);
     plan->floats_per_row = 0;
     for (int32_t v = 0; v < plan->n_values; v++) {
@@ -446,5 +454,4 @@ puna_status pn_plan_finish(pn_plan *plan, puna_error *err) {
         const int64_t end = info->offset + (int64_t)pn_round_up((size_t)info->width, 16);
         if (end > plan->floats_per_row) plan->floats_per_row = end;
     }
-    return PUNA_OK;
 }

@@ -51,6 +51,12 @@ typedef struct pn_value_info {
     int64_t offset; /* in floats, multiplied by the batch's row capacity; set by pn_plan_finish */
 } pn_value_info;
 
+/* A value that goes from one part of a plan to another. */
+typedef struct pn_handed {
+    pn_value value; /* of the part */
+    pn_value whole; /* the same of the whole plan */
+} pn_handed;
+
 typedef struct pn_plan {
     pn_arena arena;
     pn_op *ops;
@@ -67,6 +73,13 @@ typedef struct pn_plan {
     int64_t floats_per_row; /* workspace floats per row of the batch */
     int32_t layer;          /* being built */
     const pn_gguf *gguf;    /* source of weights; outlives the plan */
+
+    /* A part of a model's plan (cut.c) begins with values that are handed in with the batch and ends with
+     * values that are handed out; a whole plan has neither. */
+    pn_handed *entering, *leaving;
+    int32_t n_entering, n_leaving;
+    int32_t first_op, n_ops_whole;       /* its place in the whole */
+    bool begins_selected, ends_selected; /* rows of what enters, leaves: the batch's outputs */
 } pn_plan;
 
 /* ---- building ---------------------------------------------------------------------------------
@@ -120,6 +133,23 @@ puna_status pn_plan_logits(pn_plan *plan, pn_value in, const pn_weight *w, float
                            float softcap, puna_error *err);
 /* Computes lifetimes and the workspace layout. */
 puna_status pn_plan_finish(pn_plan *plan, puna_error *err);
+/* The workspace layout alone: every value's lifetime is known. */
+void pn_plan_place(pn_plan *plan);
+
+/* ---- cutting ---------------------------------------------------------------------------------- */
+
+/* The operation with which a layer begins; what comes before the first layer belongs to it, and layer
+ * n_layer is what follows the last one (the output). */
+int32_t pn_plan_layer_begins(const pn_plan *whole, int32_t layer);
+/* Makes operations [first, end) of a finished plan a plan of their own, with the weights, caches and
+ * rotations that they use and no others. Weights and vectors belong to the whole, which must outlive it;
+ * free it with pn_plan_free. */
+puna_status pn_plan_cut(const pn_plan *whole, int32_t first, int32_t end, pn_plan *part,
+                        puna_error *err);
+/* The share of the whole plan that is done before operation op of this one. */
+static inline double pn_plan_share(const pn_plan *plan, int32_t op) {
+    return (double)(plan->first_op + op) / plan->n_ops_whole;
+}
 
 /* The plan as text (puna explain). */
 puna_status pn_plan_print(const pn_plan *plan, pn_buf *out, puna_error *err);

@@ -62,7 +62,7 @@ static puna_status open_parts(puna_engine *e, const pn_device_config *config, pu
     PN_TRY(take_lists(e, err));
     PN_TRY(pn_pages_open(&e->pages, config->n_pages, err));
     if (e->options.prefix_cache) PN_TRY(open_prefixes(e, err));
-    return e->backend->open(e->plan, config, &e->device, err);
+    return pn_parts_open(&e->parts, config, &e->backend, &e->device, err);
 }
 
 static puna_status refuse(const puna_memory_plan *p, puna_error *err) {
@@ -79,56 +79,91 @@ static puna_status refuse(const puna_memory_plan *p, puna_error *err) {
                    (unsigned long long)(p->available_bytes >> 20));
 }
 
-static puna_status open_engine(puna_model *model, const puna_engine_options *options,
-                               puna_engine **engine, puna_error *err) {
-    puna_memory_plan memory;
-    pn_device_config config;
-    PN_TRY(pn_engine_memory(model, options, &memory, &config, err));
-    if (!memory.fits) return refuse(&memory, err);
+static bool uses_cpu(const puna_memory_plan *plan) {
+    for (int32_t i = 0; i < plan->n_devices; i++)
+        if (plan->devices[i].gpu < 0) return true;
+    return false;
+}
+
+/* The parts of the layout become the engine's, or stay where they are when it fails. */
+static puna_status open_layout(puna_model *model, const puna_engine_options *options,
+                               pn_engine_layout *layout, puna_engine **engine, puna_error *err) {
+    const puna_memory_plan *memory = &layout->memory;
+    if (!memory->fits) return refuse(memory, err);
     puna_engine *e = pn_calloc(1, sizeof *e);
     if (!e) return pn_fail_nomem(err, sizeof *e, "the engine");
     puna_engine_options_init(&e->options);
     pn_options_copy(&e->options, sizeof e->options, options);
     e->model = puna_model_retain(model);
     e->plan = &model->plan;
-    e->backend = pn_engine_backend(&memory);
-    e->memory = memory;
-    e->n_ctx = memory.n_ctx;
-    e->n_seq = memory.n_seq;
-    e->n_batch = memory.n_batch;
+    e->parts = layout->parts;
+    layout->parts.n = 0;
+    e->memory = *memory;
+    e->n_ctx = memory->n_ctx;
+    e->n_seq = memory->n_seq;
+    e->n_batch = memory->n_batch;
     e->pages_per_seq = (e->n_ctx + PN_PAGE_POSITIONS - 1) / PN_PAGE_POSITIONS;
     atomic_init(&e->cancel, false);
-    const puna_status status = open_parts(e, &config, err);
+    const puna_status status = open_parts(e, &layout->config, err);
     if (status != PUNA_OK) {
         puna_engine_free(e);
         return status;
     }
-    if (memory.n_gpu_layers == 0) pn_gguf_will_need(model->gguf);
+    if (uses_cpu(memory)) pn_gguf_will_need(model->gguf);
     *engine = e;
     return PUNA_OK;
 }
 
-/* Opens on the CPU after the card has failed with err. */
-static puna_status open_without_card(puna_model *model, puna_engine_options *options,
-                                     puna_engine **engine, puna_error *err) {
-    const puna_error why = *err;
-    options->n_gpu_layers = 0;
-    PN_TRY(open_engine(model, options, engine, err));
-    return pn_gpu_give_up(options, &(*engine)->memory, why.code, why.msg, err);
+/* *n_gpu_layers gets how many layers were to be on cards, also when that failed. */
+static puna_status open_engine(puna_model *model, const puna_engine_options *options,
+                               pn_cuda_cards *cards, int32_t *n_gpu_layers, puna_engine **engine,
+                               puna_error *err) {
+    pn_engine_layout layout;
+    *n_gpu_layers = 0;
+    PN_TRY(pn_engine_lay_out(model, options, cards, &layout, err));
+    *n_gpu_layers = layout.memory.n_gpu_layers;
+    const puna_status status = open_layout(model, options, &layout, engine, err);
+    pn_parts_free(&layout.parts);
+    return status;
 }
 
-puna_status puna_engine_open(puna_model *model, const puna_engine_options *options,
-                             puna_engine **engine, puna_error *err) {
+/* Opens on the CPU after a card has failed with err. */
+static puna_status open_without_card(puna_model *model, puna_engine_options *options,
+                                     pn_cuda_cards *cards, puna_engine **engine, puna_error *err) {
+    const puna_error why = *err;
+    int32_t n;
+    options->n_gpu_layers = 0;
+    PN_TRY(open_engine(model, options, cards, &n, engine, err));
+    return pn_gpu_give_up(options, &(*engine)->memory, &why, err);
+}
+
+puna_status pn_engine_open_on(puna_model *model, const puna_engine_options *options,
+                              pn_cuda_cards *cards, puna_engine **engine, puna_error *err) {
     puna_engine_options o;
     puna_error own;
     if (!err) err = &own;
     puna_engine_options_init(&o);
     pn_options_copy(&o, sizeof o, options);
-    puna_status status = open_engine(model, &o, engine, err);
+    const bool is_auto = o.n_gpu_layers == PUNA_GPU_LAYERS_AUTO;
+    int32_t n;
+    puna_status status = open_engine(model, &o, cards, &n, engine, err);
+    /* others may take memory of the card while we look at it */
+    while (status == PUNA_E_NOMEM && is_auto && n > 1) {
+        o.n_gpu_layers = n - (n + 7) / 8;
+        status = open_engine(model, &o, cards, &n, engine, err);
+    }
     const bool card_failed =
         status == PUNA_E_STATE || status == PUNA_E_NOMEM || status == PUNA_E_UNSUPPORTED;
     if (o.n_gpu_layers != 0 && !o.gpu_required && card_failed)
-        status = open_without_card(model, &o, engine, err);
+        status = open_without_card(model, &o, cards, engine, err);
+    return status;
+}
+
+puna_status puna_engine_open(puna_model *model, const puna_engine_options *options,
+                             puna_engine **engine, puna_error *err) {
+    pn_cuda_cards cards = {0};
+    const puna_status status = pn_engine_open_on(model, options, &cards, engine, err);
+    pn_cuda_cards_close(&cards);
     return status;
 }
 
@@ -137,6 +172,7 @@ void puna_engine_free(puna_engine *e) {
     for (int32_t i = 0; e->seqs && i < e->n_seq; i++)
         if (e->seqs[i].open) puna_seq_free(&e->seqs[i]);
     if (e->device) e->backend->close(e->device);
+    pn_parts_free(&e->parts);
     pn_prefix_cache_close(e->prefixes);
     pn_free(e->found);
     pn_pages_close(&e->pages);

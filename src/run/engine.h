@@ -7,8 +7,10 @@
 #define PN_RUN_ENGINE_H
 
 #include "backend/backend.h"
+#include "cuda/card.h"
 #include "run/model.h"
 #include "run/pages.h"
+#include "run/parts.h"
 #include "run/pool.h"
 #include "run/prefix_cache.h"
 #include "run/sampler.h"
@@ -64,7 +66,8 @@ typedef struct pn_rows {
 struct puna_engine {
     puna_model *model;
     const pn_plan *plan;
-    const pn_backend *backend;
+    pn_parts parts;
+    const pn_backend *backend; /* of all parts together */
     pn_device *device;
     puna_memory_plan memory;
     puna_engine_options options;
@@ -89,15 +92,34 @@ struct puna_engine {
     int32_t turn; /* the sequence that may report first, because there was no room before */
 };
 
-/* The memory plan for the options; *config gets what the device would be opened with. */
-puna_status pn_engine_memory(const puna_model *model, const puna_engine_options *options,
-                             puna_memory_plan *plan, pn_device_config *config, puna_error *err);
+/* What an engine would be: its memory, and which device computes which layers. */
+typedef struct pn_engine_layout {
+    puna_memory_plan memory;
+    pn_device_config config;
+    pn_parts parts;
+} pn_engine_layout;
+
+/* The layout for the options. cards: zeroed, or what an earlier call left there; the caller closes them. Free what is
+ * in parts. */
+puna_status pn_engine_lay_out(const puna_model *model, const puna_engine_options *options,
+                              pn_cuda_cards *cards, pn_engine_layout *layout, puna_error *err);
+/* Steps of it, with parts that are cut: how the devices are called and what they have; the bytes for a context of
+ * n_ctx positions; the context, and whether all fits. */
+void pn_engine_name_devices(pn_engine_layout *layout);
+void pn_engine_measure(const puna_model *model, const puna_engine_options *options, int32_t n_ctx,
+                       pn_engine_layout *layout);
+void pn_engine_decide(const puna_model *model, const puna_engine_options *options,
+                      pn_engine_layout *layout);
+/* The context that was asked for, or else what the model was trained for; no more than the pool holds. */
+int32_t pn_engine_wanted_ctx(const puna_model *model, const puna_engine_options *options);
+
 /* Sets n_ctx and n_kv where they are 0 for a pool that is shared: as much as n_seq sequences of n_ctx
- * positions could need, cut to what memory allows. */
+ * positions could need, cut to what memory allows; and n_gpu_layers where it is auto. */
 puna_status pn_engine_fit_pool(const puna_model *model, puna_engine_options *options,
-                               puna_error *err);
-/* What computes the layers of an engine with this plan. */
-const pn_backend *pn_engine_backend(const puna_memory_plan *plan);
+                               pn_cuda_cards *cards, puna_error *err);
+/* puna_engine_open with cards that may have been looked at before. */
+puna_status pn_engine_open_on(puna_model *model, const puna_engine_options *options,
+                              pn_cuda_cards *cards, puna_engine **engine, puna_error *err);
 /* Bytes of one open sequence with default options, beside its lists and logits. */
 size_t pn_seq_bytes(const puna_model *model, int32_t max_draft);
 

@@ -38,12 +38,20 @@ static puna_status check(const puna_scheduler_options *o, puna_error *err) {
     return PUNA_OK;
 }
 
+static puna_status open_engine(puna_model *model, const puna_scheduler_options *o,
+                               puna_engine **engine, puna_error *err) {
+    puna_engine_options options = o->engine;
+    pn_cuda_cards cards = {0};
+    options.progress = NULL;
+    puna_status status = pn_engine_fit_pool(model, &options, &cards, err);
+    if (status == PUNA_OK) status = pn_engine_open_on(model, &options, &cards, engine, err);
+    pn_cuda_cards_close(&cards);
+    return status;
+}
+
 static puna_status open_parts(puna_model *model, const puna_scheduler_options *o, puna_scheduler *s,
                               puna_error *err) {
-    puna_engine_options options = o->engine;
-    options.progress = NULL;
-    PN_TRY(pn_engine_fit_pool(model, &options, err));
-    PN_TRY(puna_engine_open(model, &options, &s->engine, err));
+    PN_TRY(open_engine(model, o, &s->engine, err));
     const int32_t n_seq = s->engine->n_seq;
     s->max_events = n_seq * (2 + s->engine->options.max_draft);
     s->max_requests = o->max_waiting > INT32_MAX - n_seq ? INT32_MAX : n_seq + o->max_waiting;

@@ -373,13 +373,13 @@ static void test_no_card(void **state) {
     const mini_options o = small_with_everything();
     mini m;
     puna_error err;
-    pn_cuda_card card;
-    int32_t n_cards;
+    pn_cuda_cards cards = {0};
+    const pn_cuda_card *card;
     mini_build(&m, &o, 1);
     driver->n_devices = 0;
     assert_int_equal(try_open(&m, &err), PUNA_E_UNSUPPORTED);
     assert_string_equal(err.msg, "an NVIDIA driver is installed, but it finds no card");
-    assert_int_equal(pn_cuda_get_card(0, &card, &n_cards, &err), PUNA_E_UNSUPPORTED);
+    assert_int_equal(pn_cuda_cards_open(&cards, &err), PUNA_E_UNSUPPORTED);
     driver->n_devices = 1;
     driver->version = 10020;
     assert_int_equal(try_open(&m, &err), PUNA_E_UNSUPPORTED);
@@ -393,12 +393,18 @@ static void test_no_card(void **state) {
     driver->init_result = 0;
     driver->fail_function = 5;
     assert_int_equal(try_open(&m, &err), PUNA_E_UNSUPPORTED);
-    assert_int_equal(pn_cuda_get_card(0, &card, &n_cards, &err), PUNA_OK);
-    assert_string_equal(card.name, "Emulated Card");
-    assert_int_equal(card.compute, 90);
-    assert_int_equal(card.free_bytes, driver->total_bytes);
-    assert_int_equal(n_cards, 1);
-    assert_int_equal(pn_cuda_get_card(1, &card, &n_cards, &err), PUNA_E_ARG);
+    assert_int_equal(pn_cuda_cards_open(&cards, &err), PUNA_OK);
+    assert_int_equal(cards.n, 1);
+    for (int i = 0; i < 2; i++) { /* looked at once, held until the end */
+        assert_int_equal(pn_cuda_cards_look(&cards, 0, &card, &err), PUNA_OK);
+        assert_int_equal(driver->n_contexts, 1);
+    }
+    assert_string_equal(card->name, "Emulated Card");
+    assert_int_equal(card->compute, 90);
+    assert_int_equal(card->free_bytes, driver->total_bytes);
+    assert_int_equal(pn_cuda_cards_look(&cards, 1, &card, &err), PUNA_E_ARG);
+    pn_cuda_cards_close(&cards);
+    assert_int_equal(driver->n_contexts, 0);
     mini_free(&m);
 }
 

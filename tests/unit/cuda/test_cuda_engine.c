@@ -103,8 +103,6 @@ static void assert_on_cpu(const puna_engine_options *options, puna_status status
 static void test_reasons(void **state) {
     (void)state;
     puna_engine_options o = engine_options(1, 40, 1);
-    o.n_gpu_layers = 1;
-    assert_on_cpu(&o, PUNA_E_UNSUPPORTED, "1 of 3 layers");
     o.n_gpu_layers = 1000;
     puna_engine *card = open_engine_with(&o);
     puna_memory_plan plan = {.size = sizeof plan};
@@ -131,9 +129,254 @@ static void test_reasons(void **state) {
     assert_int_equal(plan.n_gpu_layers, 0);
     assert_non_null(strstr(plan.where, "the card has no memory left"));
     puna_engine_free(e);
-    o.n_gpu_layers = -2;
+    o.n_gpu_layers = -3;
     puna_error err;
     assert_int_equal(puna_engine_open(model, &o, &e, &err), PUNA_E_ARG);
+}
+
+/* ---- some layers on the card ---- */
+
+static puna_engine *open_split(int32_t n_gpu_layers, puna_kv_type kv) {
+    puna_engine_options o = engine_options(3, 40, 1);
+    o.n_gpu_layers = n_gpu_layers;
+    o.gpu_required = n_gpu_layers != 0;
+    o.kv_type = kv;
+    o.prefix_cache = true;
+    return open_engine_with(&o);
+}
+
+/* Every position's logits and hidden states. */
+typedef struct record {
+    float logits[200][TINY_VOCAB], hidden[200][TINY_EMBD];
+    int32_t n_logits, n_hidden;
+} record;
+
+static void keep_logits(void *user, int32_t position, const float *logits, int32_t n_vocab) {
+    record *r = user;
+    assert_int_equal(n_vocab, TINY_VOCAB);
+    memcpy(r->logits[position], logits, sizeof r->logits[0]);
+    r->n_logits++;
+}
+
+static void keep_hidden(void *user, int32_t position, const float *hidden, int32_t n_embd) {
+    record *r = user;
+    assert_int_equal(n_embd, TINY_EMBD);
+    memcpy(r->hidden[position], hidden, sizeof r->hidden[0]);
+    r->n_hidden++;
+}
+
+/* Three sequences at once: one that samples, one whose beginning the cache knows, one that shows everything. */
+static void run_three(puna_engine *e, outcome *a, outcome *b, record *r) {
+    int32_t prompt[150];
+    make_prompt(prompt, 150, 21);
+    memset(r, 0, sizeof *r);
+    *a = complete(e, open_seq(e, 9), prompt, 130);
+    puna_seq_options all = greedy(0);
+    all.on_logits = keep_logits;
+    all.on_logits_user = r;
+    all.on_hidden = keep_hidden;
+    all.on_hidden_user = r;
+    puna_seq *watched = open_seq_with(e, &all), *reuses = open_seq(e, 9);
+    feed(watched, prompt, 150);
+    memset(b, 0, sizeof *b);
+    feed(reuses, prompt, 110);
+    run_watching(e, reuses, b);
+    puna_seq_stats stats = {.size = sizeof stats};
+    puna_seq_get_stats(reuses, &stats);
+    assert_true(stats.n_reused >= 64);
+    assert_int_equal(r->n_logits, 150);
+    assert_int_equal(r->n_hidden, 150);
+}
+
+static void test_every_split_gives_the_bits_of_the_cpu(void **state) {
+    (void)state;
+    static outcome want[2], seen[2];
+    static record wanted, shown;
+    for (int kv = PUNA_KV_F16; kv <= PUNA_KV_Q8_0; kv++)
+        for (int32_t n = 0; n <= TINY_LAYERS + 1; n++) {
+            puna_engine *e = open_split(n, (puna_kv_type)kv);
+            run_three(e, n ? &seen[0] : &want[0], n ? &seen[1] : &want[1], n ? &shown : &wanted);
+            puna_engine_free(e);
+            if (n == 0) continue;
+            assert_same_outcome(&want[0], &seen[0]);
+            assert_same_outcome(&want[1], &seen[1]);
+            assert_memory_equal(wanted.logits, shown.logits, sizeof wanted.logits);
+            assert_memory_equal(wanted.hidden, shown.hidden, sizeof wanted.hidden);
+        }
+    assert_int_equal(driver->bytes + driver->host_bytes + (size_t)driver->n_contexts, 0);
+}
+
+/* Saved sequences are the same bytes wherever their layers were computed, and go on anywhere. */
+static void test_saved_between_splits(void **state) {
+    (void)state;
+    enum { N = TINY_LAYERS + 2 };
+    static outcome first, seen;
+    static unsigned char saved[N][1 << 20];
+    int32_t prompt[70];
+    puna_error err;
+    size_t n[N];
+    for (int kv = PUNA_KV_F16; kv <= PUNA_KV_Q8_0; kv++) {
+        make_prompt(prompt, 70, 9);
+        for (int i = 0; i < N; i++) {
+            puna_engine *e = open_split(i, (puna_kv_type)kv);
+            puna_seq *s = open_seq(e, 6);
+            complete(e, s, prompt, 70);
+            if (puna_seq_save(s, saved[i], sizeof saved[i], &n[i], &err) != PUNA_OK)
+                fail_msg("%s", err.msg);
+            assert_int_equal(n[i], n[0]);
+            assert_memory_equal(saved[i], saved[0], n[0]);
+            puna_engine_free(e);
+        }
+        for (int i = 0; i < N; i++) {
+            puna_engine *e = open_split(i, (puna_kv_type)kv);
+            puna_seq *s = open_seq(e, 6);
+            if (puna_seq_load(s, saved[0], n[0], &err) != PUNA_OK) fail_msg("%s", err.msg);
+            prompt[69] = 17;
+            seen = complete(e, s, prompt, 70);
+            if (i == 0) first = seen;
+            assert_same_outcome(&first, &seen);
+            puna_engine_free(e);
+        }
+    }
+}
+
+typedef struct watch {
+    puna_engine *engine;
+    double last;
+    int32_t n_calls, stop_after;
+} watch;
+
+static bool watch_progress(void *user, double fraction) {
+    watch *w = user;
+    assert_true(fraction >= w->last && fraction <= 1.0);
+    w->last = fraction;
+    return ++w->n_calls != w->stop_after;
+}
+
+/* Progress never goes back, wherever layers are; a prompt may be stopped at each of its calls, and goes on. */
+static void test_progress_and_cancel(void **state) {
+    (void)state;
+    static outcome want, seen;
+    int32_t prompt[30], n_events;
+    puna_event events[8];
+    puna_error err;
+    make_prompt(prompt, 30, 3);
+    puna_engine *cpu = open_engine(1, 40, 1, PUNA_KV_F16);
+    want = complete(cpu, open_seq(cpu, 4), prompt, 30);
+    puna_engine_free(cpu);
+    watch w = {0};
+    for (int32_t n = 1; n <= TINY_LAYERS + 1; n++) {
+        puna_engine_options o = engine_options(1, 40, 1);
+        o.n_gpu_layers = n;
+        o.gpu_required = true;
+        o.progress = watch_progress;
+        o.progress_user = &w;
+        puna_engine *e = open_engine_with(&o);
+        for (int32_t stop = 1;; stop++) {
+            w = (watch){.stop_after = stop};
+            puna_seq *s = open_seq(e, 4);
+            feed(s, prompt, 30);
+            const puna_status status = puna_engine_step(e, events, 8, &n_events, &err);
+            if (status == PUNA_OK) {
+                assert_true(w.last == 1.0 && w.n_calls >= TINY_LAYERS);
+                puna_seq_free(s);
+                break;
+            }
+            assert_int_equal(status, PUNA_E_CANCELLED);
+            w = (watch){0};
+            memset(&seen, 0, sizeof seen);
+            run_watching(e, s, &seen);
+            assert_same_outcome(&want, &seen);
+            puna_seq_free(s);
+        }
+        puna_engine_free(e);
+    }
+}
+
+/* What the plan says of each device is what it takes. */
+static void test_plan_of_a_split(void **state) {
+    (void)state;
+    uint64_t kv_bytes = 0, layer_bytes = 0;
+    for (int32_t n = 1; n <= TINY_LAYERS + 1; n++) {
+        puna_engine *e = open_split(n, PUNA_KV_Q8_0);
+        puna_memory_plan plan = {.size = sizeof plan};
+        puna_engine_get_plan(e, &plan);
+        const bool all = n == TINY_LAYERS + 1;
+        const puna_device_plan *card = &plan.devices[all ? 0 : 1];
+        assert_int_equal(plan.n_devices, all ? 1 : 2);
+        assert_int_equal(plan.n_gpu_layers, n);
+        assert_int_equal(card->gpu, 0);
+        assert_int_equal(card->n_layers, n);
+        assert_int_equal(card->first_layer, TINY_LAYERS + 1 - n);
+        assert_int_equal(card->total_bytes, driver->bytes);
+        assert_int_equal(plan.gpu_bytes, driver->bytes);
+        assert_int_equal(card->kv_bytes,
+                         n == 1 ? 0 : plan.kv_bytes * (uint64_t)(n - 1) / TINY_LAYERS);
+        if (n > 1) assert_true(plan.kv_bytes == kv_bytes && plan.gpu_bytes > layer_bytes);
+        kv_bytes = plan.kv_bytes;
+        layer_bytes = plan.gpu_bytes;
+        if (n == 1)
+            assert_string_equal(plan.where,
+                                "1/3 layers on Emulated Card, 0.0 GiB of 2.0; the others on "
+                                "the CPU");
+        puna_engine_free(e);
+    }
+}
+
+/* No allocation may fail without everything being given back: of the card, pinned, and of the machine. */
+static void test_out_of_memory(void **state) {
+    (void)state;
+    puna_engine_options o = engine_options(1, 40, 1);
+    o.n_gpu_layers = 2;
+    o.gpu_required = true;
+    long *const countdowns[] = {&driver->fail_alloc, &driver->fail_host_alloc};
+    for (int kind = 0; kind < 2; kind++) {
+        puna_status status = PUNA_E_NOMEM;
+        for (long n = 1; status != PUNA_OK; n++) {
+            puna_engine *e;
+            puna_error err;
+            *countdowns[kind] = n;
+            status = puna_engine_open(model, &o, &e, &err);
+            if (status == PUNA_OK)
+                puna_engine_free(e);
+            else
+                assert_int_equal(status, PUNA_E_NOMEM);
+            assert_int_equal(driver->bytes + driver->host_bytes, 0);
+            assert_int_equal(driver->n_contexts + driver->n_streams + driver->n_modules, 0);
+            assert_true(n < 500);
+        }
+        *countdowns[kind] = 0;
+    }
+}
+
+/* As many layers as fit, and what happens when less is free at the end than was seen. */
+static void test_auto(void **state) {
+    (void)state;
+    puna_engine_options o = engine_options(1, 40, 1);
+    puna_memory_plan plans[TINY_LAYERS + 2] = {{.size = sizeof plans[0]}};
+    puna_memory_plan plan = {.size = sizeof plan};
+    puna_error err;
+    const size_t total = driver->total_bytes, margin = (size_t)512 << 20;
+    for (int32_t n = 0; n <= TINY_LAYERS + 1; n++) {
+        plans[n].size = sizeof plans[n];
+        o.n_gpu_layers = n;
+        assert_int_equal(puna_engine_plan(model, &o, &plans[n], &err), PUNA_OK);
+    }
+    o.n_gpu_layers = PUNA_GPU_LAYERS_AUTO;
+    for (int32_t n = 0; n <= TINY_LAYERS + 1; n++)
+        for (int less = 0; less < 2; less++) {
+            driver->total_bytes = margin + (size_t)plans[n].gpu_bytes - (size_t)less;
+            assert_int_equal(puna_engine_plan(model, &o, &plan, &err), PUNA_OK);
+            assert_int_equal(plan.n_gpu_layers, n == 0 ? 0 : n - less);
+            if (plan.n_gpu_layers == 0)
+                assert_non_null(strstr(plan.where, "not one layer fits into the"));
+        }
+    driver->total_bytes = total;
+    driver->fail_alloc = 12;
+    puna_engine *e = open_engine_with(&o);
+    puna_engine_get_plan(e, &plan);
+    assert_int_equal(plan.n_gpu_layers, TINY_LAYERS);
+    puna_engine_free(e);
 }
 
 /* A context that was not asked for is cut to what the card holds. */
@@ -238,10 +481,20 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_text),         cmocka_unit_test(test_saved_between_devices),
-        cmocka_unit_test(test_plan_of_card),      cmocka_unit_test(test_reasons),
-        cmocka_unit_test(test_context_that_fits), cmocka_unit_test(test_card_lost_in_a_step),
-        cmocka_unit_test(test_kernels_of_a_step), cmocka_unit_test(test_real_model),
+        cmocka_unit_test(test_same_text),
+        cmocka_unit_test(test_saved_between_devices),
+        cmocka_unit_test(test_plan_of_card),
+        cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_context_that_fits),
+        cmocka_unit_test(test_card_lost_in_a_step),
+        cmocka_unit_test(test_every_split_gives_the_bits_of_the_cpu),
+        cmocka_unit_test(test_saved_between_splits),
+        cmocka_unit_test(test_progress_and_cancel),
+        cmocka_unit_test(test_plan_of_a_split),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_kernels_of_a_step),
+        cmocka_unit_test(test_real_model),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -53,6 +53,7 @@ static const pn_unpack pn_unpack_Q2_K = {.block_weights = 256,
                                          .block_bytes = 84,
                                          .sub_weights = 16,
                                          .has_minimum = true,
+                                         .max_code = 3,
                                          .d_at = offsetof(pn_q2_k_block, d),
                                          .codes = pn_codes_Q2_K,
                                          .scales = pn_scales_Q2_K};

@@ -76,6 +76,7 @@ static const pn_unpack pn_unpack_Q3_K = {.block_weights = 256,
                                          .block_bytes = 110,
                                          .sub_weights = 16,
                                          .offset = 4,
+                                         .max_code = 7,
                                          .d_at = offsetof(pn_q3_k_block, d),
                                          .codes = pn_codes_Q3_K,
                                          .scales = pn_scales_Q3_K};

@@ -36,6 +36,7 @@ static const pn_unpack pn_unpack_Q4_0 = {.block_weights = 32,
                                          .block_bytes = 18,
                                          .sub_weights = 32,
                                          .offset = 8,
+                                         .max_code = 15,
                                          .d_at = offsetof(pn_q4_0_block, d),
                                          .codes = pn_codes_Q4_0};
 

@@ -37,6 +37,7 @@ static const pn_unpack pn_unpack_Q4_1 = {.block_weights = 32,
                                          .block_bytes = 20,
                                          .sub_weights = 32,
                                          .has_minimum = true,
+                                         .max_code = 15,
                                          .d_at = offsetof(pn_q4_1_block, d),
                                          .codes = pn_codes_Q4_1};
 

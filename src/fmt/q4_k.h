@@ -48,6 +48,7 @@ static const pn_unpack pn_unpack_Q4_K = {.block_weights = 256,
                                          .block_bytes = 144,
                                          .sub_weights = 32,
                                          .has_minimum = true,
+                                         .max_code = 15,
                                          .d_at = offsetof(pn_q4_k_block, d),
                                          .codes = pn_codes_Q4_K,
                                          .scales = pn_scales_Q4_K};

@@ -43,6 +43,7 @@ static const pn_unpack pn_unpack_Q5_0 = {.block_weights = 32,
                                          .block_bytes = 22,
                                          .sub_weights = 32,
                                          .offset = 16,
+                                         .max_code = 31,
                                          .d_at = offsetof(pn_q5_0_block, d),
                                          .codes = pn_codes_Q5_0};
 

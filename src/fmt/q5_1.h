@@ -44,6 +44,7 @@ static const pn_unpack pn_unpack_Q5_1 = {.block_weights = 32,
                                          .block_bytes = 24,
                                          .sub_weights = 32,
                                          .has_minimum = true,
+                                         .max_code = 31,
                                          .d_at = offsetof(pn_q5_1_block, d),
                                          .codes = pn_codes_Q5_1};
 

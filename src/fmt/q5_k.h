@@ -57,6 +57,7 @@ static const pn_unpack pn_unpack_Q5_K = {.block_weights = 256,
                                          .block_bytes = 176,
                                          .sub_weights = 32,
                                          .has_minimum = true,
+                                         .max_code = 31,
                                          .d_at = offsetof(pn_q5_k_block, d),
                                          .codes = pn_codes_Q5_K,
                                          .scales = pn_scales_Q5_K};

@@ -57,6 +57,7 @@ static const pn_unpack pn_unpack_Q6_K = {.block_weights = 256,
                                          .block_bytes = 210,
                                          .sub_weights = 16,
                                          .offset = 32,
+                                         .max_code = 63,
                                          .d_at = offsetof(pn_q6_k_block, d),
                                          .codes = pn_codes_Q6_K,
                                          .scales = pn_scales_Q6_K};

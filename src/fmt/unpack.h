@@ -20,6 +20,7 @@ typedef struct pn_unpack {
      * minimum, and code - offset is within -32..32 */
     bool is_wide;
     int32_t offset;
+    int32_t max_code; /* the largest code, where codes are not wide */
     int32_t d_at; /* byte of d in the block */
 
     /* Codes 64v .. 64v + 63 (v = 0..3) of the group at p, in order, a byte each. v is a constant

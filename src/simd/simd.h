@@ -36,11 +36,15 @@
 /* n_steps steps (a multiple of 4) of four inputs: codes of 16 rows of weights, and activations of
  * some columns side by side. */
 typedef struct pn_tile_steps {
-    const void *codes; /* [n_steps][16][4] signed bytes */
-    const void *acts;  /* [n_steps][act_bytes]: columns of 4 bytes, each + PN_PANEL_BIAS */
+    const void *codes;     /* [n_steps][16][4]: code - offset, or code where PN_TILE_RAW_CODES */
+    const void *acts;      /* [n_steps][act_bytes]: columns of 4 bytes, each + PN_PANEL_BIAS */
+    const void *lane_sums; /* [column][2] int16: the sums of the activations 0, 1 and 2, 3 of all
+                              steps; only where PN_TILE_RAW_CODES and offset != 0 */
     int act_bytes, n_steps;
-    bool is_signed; /* else codes are 0..32 */
-    bool is_wide;   /* codes are -128..127, else -32..32 */
+    int n_int16; /* steps whose products, in pairs, fit into an int16 together: 1, 4 or 8 */
+    int offset;
+    bool is_signed; /* code - offset may be negative */
+    bool is_wide;   /* codes are -128..127, else code - offset is -32..32 */
 } pn_tile_steps;
 
 #if defined(PN_ISA_avx512)

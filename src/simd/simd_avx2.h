@@ -367,31 +367,41 @@ PN_INLINE void pn_vi_transpose(pn_vi v[16]) {
 
 /* ---- tiles: lane = row of weights, four inputs a step ---- */
 
-#define PN_PANEL_BIAS   0
-#define PN_TILE_COLUMNS 3 /* columns in flight: two registers each of pairs and sums, of 16 */
+#define PN_PANEL_BIAS     0
+#define PN_TILE_RAW_CODES 1 /* maddubs wants unsigned codes */
+#define PN_TILE_COLUMNS   3 /* columns in flight: two registers each of pairs and sums, of 16 */
 
 /* Keeps the compiler from reordering the additions that v takes part in: their tree of partial
  * results would not fit into the registers. */
 PN_INLINE void pn_avx2_keep(__m256i *v) {
     __asm__("" : "+x"(*v));
 }
-/* Pairs of products are added as int16 for as long as they fit (narrow codes: four steps of at
- * most 2 * 32 * 127), then multiplied by the scale, twice in every lane, and added as int32. */
+/* Pairs of products are added as int16 for n_int16 steps, then multiplied by the scale, twice in
+ * every lane, and added as int32. An offset is taken from the first pairs, for all steps at once:
+ * on the way the sums may wrap around, but what comes out of them fits. */
 PN_INLINE void pn_avx2_tile_run(pn_vi *sums, const int n, const pn_tile_steps s, pn_vi scale) {
-    const int n_short = s.is_wide ? 1 : 4;
-    for (int k = 0; k < s.n_steps; k += n_short) {
+    for (int k = 0; k < s.n_steps; k += s.n_int16) {
         pn_vi pairs[PN_TILE_COLUMNS];
         PN_UNROLL
-        for (int i = 0; i < n_short; i++) {
+        for (int i = 0; i < s.n_int16; i++) {
             const pn_vi codes = pn_vi_load((const char *)s.codes + 64 * (k + i));
             const char *acts = (const char *)s.acts + s.act_bytes * (k + i);
             PN_UNROLL
             for (int c = 0; c < n; c++) {
                 const pn_vi a = pn_vi_load_4(acts + 4 * c);
-                const __m256i l = pn_avx2_pairs(codes.l, a.l, s.is_signed);
-                const __m256i h = pn_avx2_pairs(codes.h, a.h, s.is_signed);
-                pairs[c].l = i == 0 ? l : _mm256_add_epi16(pairs[c].l, l);
-                pairs[c].h = i == 0 ? h : _mm256_add_epi16(pairs[c].h, h);
+                const __m256i l = pn_avx2_pairs(codes.l, a.l, s.is_wide);
+                const __m256i h = pn_avx2_pairs(codes.h, a.h, s.is_wide);
+                if (i > 0) {
+                    pairs[c] =
+                        (pn_vi){_mm256_add_epi16(pairs[c].l, l), _mm256_add_epi16(pairs[c].h, h)};
+                } else if (s.offset != 0) {
+                    const __m256i start =
+                        _mm256_mullo_epi16(pn_vi_load_4((const char *)s.lane_sums + 4 * c).l,
+                                           _mm256_set1_epi16((short)s.offset));
+                    pairs[c] = (pn_vi){_mm256_sub_epi16(l, start), _mm256_sub_epi16(h, start)};
+                } else {
+                    pairs[c] = (pn_vi){l, h};
+                }
                 pn_avx2_keep(&pairs[c].l);
                 pn_avx2_keep(&pairs[c].h);
             }

@@ -328,8 +328,9 @@ PN_INLINE void pn_vi_transpose(pn_vi v[16]) {
 
 /* dpbusd wants unsigned times signed: panels of activations carry + 128, and a tile the constant
  * that undoes it. */
-#define PN_PANEL_BIAS   128
-#define PN_TILE_COLUMNS 12 /* columns in flight: 12 dots, 12 sums, of 32 registers */
+#define PN_PANEL_BIAS     128
+#define PN_TILE_RAW_CODES 0
+#define PN_TILE_COLUMNS   12 /* columns in flight: 12 dots, 12 sums, of 32 registers */
 
 PN_INLINE void pn_vi_tile_run(pn_vi *sums, const int n, const pn_tile_steps s) {
     for (int k = 0; k < s.n_steps; k++) {

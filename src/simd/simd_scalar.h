@@ -394,8 +394,9 @@ PN_INLINE void pn_vi_transpose(pn_vi v[16]) {
 
 /* ---- tiles: lane = row of weights, four inputs a step ---- */
 
-#define PN_PANEL_BIAS   0
-#define PN_TILE_COLUMNS 4
+#define PN_PANEL_BIAS     0
+#define PN_TILE_RAW_CODES 0
+#define PN_TILE_COLUMNS   4
 
 PN_INLINE void pn_vi_tile_run(pn_vi *sums, const int n, const pn_tile_steps s) {
     for (int k = 0; k < s.n_steps; k++) {

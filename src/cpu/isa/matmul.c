@@ -1,12 +1,11 @@
 /* matmul.c: matrix products: cuts the output rows into units and picks the path for each.
  *
- * Few rows of activations: weights are read in place (matmul_few.h). Many: for every 1024
- * inputs, 16 rows of weights at a time are unpacked into tiles (matmul_fill.h) that stay in the
+ * Few rows of activations: weights are read in place (matmul_few.h). Many: for every 256
+ * inputs, 16 rows of weights at a time are unpacked into a tile (matmul_fill.h) that stays in the
  * L1 cache while all panels of activations pass by (matmul_micro.c). Float weights go to
  * matmul_float.c. All give the same bits for a row of activations. */
 #include "cpu/isa/matmul_few.h"
 
-#define PN_TILE_GROUPS 4 /* groups of 256 inputs unpacked at once: 27 KB of tiles */
 #define PN_UNIT_TILES                                                                              \
     4 /* tiles of 16 rows in a unit at most, which share a pass over the panels in L2 */
 #define PN_UNIT_PANELS  43          /* panels (516 rows) in a pass at most */
@@ -29,7 +28,7 @@ int32_t PN_ISA_FN(pn_matmul_units)(const pn_matmul *mm, int32_t n_rows) {
 }
 
 typedef struct many_scratch {
-    pn_tile tiles[PN_TILE_GROUPS];
+    pn_tile tile;
     float c[PN_UNIT_TILES][PN_UNIT_PANELS][PN_PANEL_ROWS][PN_TILE_ROWS];
 } many_scratch;
 
@@ -37,23 +36,6 @@ size_t PN_ISA_FN(pn_matmul_scratch_bytes)(int32_t n_in, int32_t n_rows) {
     if (n_rows <= PN_FEW_ROWS) return pn_few_scratch_bytes(n_in, n_rows);
     const size_t few = pn_few_scratch_bytes(n_in, PN_FEW_ROWS);
     return few > sizeof(many_scratch) ? few : sizeof(many_scratch);
-}
-
-static void store_tile(const pn_matmul *mm, float (*c)[PN_PANEL_ROWS][PN_TILE_ROWS], int64_t first,
-                       int32_t first_row, int32_t n_rows) {
-    const int64_t left = mm->w->n_out - first;
-    const int32_t n = left < PN_TILE_ROWS ? (int32_t)left : PN_TILE_ROWS;
-    pn_vf bias = pn_vf_zero();
-    if (mm->bias) bias = pn_vf_load_n(mm->bias + first, n);
-    for (int32_t r = 0; r < n_rows; r++) {
-        pn_vf v = pn_vf_load(c[r / PN_PANEL_ROWS][r % PN_PANEL_ROWS]);
-        if (mm->bias) v = pn_vf_add(v, bias);
-        float *out = mm->out + mm->ld_out * (size_t)(first_row + r) + first;
-        if (n == PN_TILE_ROWS)
-            pn_vf_store(out, v);
-        else
-            pn_vf_store_n(out, v, n);
-    }
 }
 
 typedef struct many_job {
@@ -67,27 +49,49 @@ typedef struct many_job {
     many_scratch *scratch;
 } many_job;
 
-/* Adds the groups from first_group on to the sums of one tile and all panels. */
-static void add_tile(const many_job *job, int32_t tile, int32_t first_group, int32_t n_groups) {
+/* Adds a group of 256 inputs to the sums of one tile and all panels. */
+static void add_group(const many_job *job, int32_t tile, int32_t group) {
     const pn_weight *w = job->mm->w;
     const int64_t row = job->first + (int64_t)tile * PN_TILE_ROWS, left = job->end - row;
     const pn_fill_job fill = {.rows = job->weights + w->row_bytes * (size_t)row,
                               .row_bytes = w->row_bytes,
                               .n_in = (int32_t)w->n_in,
                               .n_rows = left < PN_TILE_ROWS ? (int32_t)left : PN_TILE_ROWS,
-                              .first_group = first_group,
-                              .n_groups = n_groups,
-                              .tiles = job->scratch->tiles};
+                              .group = group,
+                              .tile = &job->scratch->tile};
     job->format->fill(&fill);
     const bool is_256 = job->format->unpack->block_weights == 256;
-    const int32_t blocks_left = (int32_t)(w->n_in / 32) - 8 * (first_group + n_groups - 1);
+    const int32_t blocks_left = (int32_t)(w->n_in / 32) - 8 * group;
     for (int32_t p = 0; p < job->n_panels; p++) {
         const int32_t panel = job->first_panel + p;
         int32_t columns = job->acts->n_rows - panel * PN_PANEL_ROWS;
         if (columns > PN_PANEL_ROWS) columns = PN_PANEL_ROWS;
-        job->kernel(job->scratch->tiles, pn_acts_panel(job->acts, is_256, panel) + first_group,
-                    n_groups, blocks_left < 8 ? blocks_left : 8, columns,
-                    job->scratch->c[tile][p][0]);
+        job->kernel(&job->scratch->tile, pn_acts_panel(job->acts, is_256, panel, group),
+                    blocks_left < 8 ? blocks_left : 8, columns, job->scratch->c[tile][p][0]);
+    }
+}
+
+/* Adds the bias and writes the sums out, a row of activations at a time. Rows are far apart: the
+ * lines of those to come are asked for early. */
+static void store_sums(const many_job *job, int32_t n_tiles) {
+    const pn_matmul *mm = job->mm;
+    const int32_t first_row = job->first_panel * PN_PANEL_ROWS;
+    int32_t n_rows = job->acts->n_rows - first_row;
+    if (n_rows > job->n_panels * PN_PANEL_ROWS) n_rows = job->n_panels * PN_PANEL_ROWS;
+    for (int32_t r = 0; r < n_rows; r++) {
+        float *out = mm->out + mm->ld_out * (size_t)(first_row + r) + job->first;
+        for (int32_t t = 0; t < n_tiles; t++, out += PN_TILE_ROWS) {
+            const int64_t row = job->first + (int64_t)t * PN_TILE_ROWS, left = job->end - row;
+            const int32_t n = left < PN_TILE_ROWS ? (int32_t)left : PN_TILE_ROWS;
+            pn_vf v = pn_vf_load(job->scratch->c[t][r / PN_PANEL_ROWS][r % PN_PANEL_ROWS]);
+            if (mm->bias) v = pn_vf_add(v, pn_vf_load_n(mm->bias + row, n));
+            if (r + 8 < n_rows) __builtin_prefetch(out + 8 * mm->ld_out, 1);
+            if (n == PN_TILE_ROWS) {
+                pn_vf_store(out, v);
+            } else {
+                pn_vf_store_n(out, v, n);
+            }
+        }
     }
 }
 
@@ -96,17 +100,9 @@ static void many_pass(const many_job *job) {
     const int32_t n_tiles = (int32_t)((job->end - job->first + PN_TILE_ROWS - 1) / PN_TILE_ROWS);
     for (int32_t t = 0; t < n_tiles; t++)
         memset(job->scratch->c[t], 0, (size_t)job->n_panels * sizeof job->scratch->c[t][0]);
-    for (int32_t g = 0; g < n_groups; g += PN_TILE_GROUPS) {
-        const int32_t left = n_groups - g;
-        for (int32_t t = 0; t < n_tiles; t++)
-            add_tile(job, t, g, left < PN_TILE_GROUPS ? left : PN_TILE_GROUPS);
-    }
-    const int32_t first_row = job->first_panel * PN_PANEL_ROWS;
-    int32_t n_rows = job->acts->n_rows - first_row;
-    if (n_rows > job->n_panels * PN_PANEL_ROWS) n_rows = job->n_panels * PN_PANEL_ROWS;
-    for (int32_t t = 0; t < n_tiles; t++)
-        store_tile(job->mm, job->scratch->c[t], job->first + (int64_t)t * PN_TILE_ROWS, first_row,
-                   n_rows);
+    for (int32_t g = 0; g < n_groups; g++)
+        for (int32_t t = 0; t < n_tiles; t++) add_group(job, t, g);
+    store_sums(job, n_tiles);
 }
 
 static void run_few(const pn_matmul *mm, const pn_acts *acts, const pn_matmul_format *format,
@@ -142,11 +138,7 @@ void PN_ISA_FN(pn_matmul)(const pn_matmul *mm, const pn_acts *acts, int32_t unit
     many_job job = {.mm = mm,
                     .acts = acts,
                     .format = format,
-                    .kernel = PN_ISA_FN(pn_tile_kernel_of)(
-                        (pn_tile_kind){.is_256 = format->unpack->block_weights == 256,
-                                       .sub_weights = format->unpack->sub_weights,
-                                       .has_minimum = format->unpack->has_minimum,
-                                       .is_wide = format->unpack->is_wide}),
+                    .kernel = PN_ISA_FN(pn_tile_kernel_of)(w->format->id),
                     .weights = weights,
                     .first = first,
                     .end = end,

@@ -8,7 +8,7 @@
  *
  * Two layouts, chosen by the number of rows alone:
  *   few rows    pn_act_group [row][group], read along with the weights of one row;
- *   many rows   pn_act_panel [12 rows][group], whose four consecutive inputs of a row are one 32-bit broadcast.
+ *   many rows   pn_act_panel [group][12 rows], whose four consecutive inputs of a row are one 32-bit broadcast.
  * Float weights read a plain float32 copy [row][n_in], which lies in front; then follow the
  * groups or panels for blocks of 256, then those for blocks of 32. */
 #ifndef PN_CPU_MATMUL_ACTS_H
@@ -34,17 +34,22 @@ typedef struct pn_act_group {
 _Static_assert(sizeof(pn_act_group) == 384, "groups stay 64-byte aligned");
 
 typedef struct pn_act_panel {
-    uint8_t q[64][PN_PANEL_ROWS][4];      /* + PN_PANEL_BIAS */
-    int16_t pair_32[4][PN_PANEL_ROWS][2]; /* sums of runs of 32, two neighbours together */
+    uint8_t q[64][PN_PANEL_ROWS][4];       /* + PN_PANEL_BIAS */
+    int16_t pair_32[4][PN_PANEL_ROWS][2];  /* sums of runs of 32, two neighbours together */
+    int16_t lane_32[8][2 * PN_PANEL_ROWS]; /* sums of runs of 32, per column two: of the inputs 0, 1
+                                              and of 2, 3 of all steps */
+    int16_t lane_16[16][2 * PN_PANEL_ROWS]; /* of runs of 16 likewise */
     union {
-        int16_t pair_16[8][PN_PANEL_ROWS][2]; /* blocks of 256: of runs of 16 */
+        int16_t pair_16[8][PN_PANEL_ROWS][2]; /* blocks of 256: sums of runs of 16 */
         float d_32[8][PN_PANEL_ROWS];         /* blocks of 32 */
     };
     float offset[8][PN_PANEL_ROWS]; /* blocks of 32 */
     float d[PN_PANEL_ROWS];         /* blocks of 256 */
-    float unused[4];
+    int32_t max_lane;               /* the largest sum of only positive, or only negative, parts of
+                                       lane_32 */
+    int32_t unused[3];
 } pn_act_panel;
-_Static_assert(sizeof(pn_act_panel) == 4096, "panels stay 64-byte aligned");
+_Static_assert(sizeof(pn_act_panel) % 64 == 0, "panels stay 64-byte aligned");
 
 PN_INLINE int32_t pn_n_groups(int64_t n_in) {
     return (int32_t)((n_in + PN_GROUP - 1) / PN_GROUP);
@@ -73,10 +78,11 @@ PN_INLINE pn_act_group *pn_acts_row(const pn_acts *acts, bool is_256, int32_t ro
     return (pn_act_group *)pn_acts_ints(acts, is_256) +
            (size_t)row * (size_t)pn_n_groups(acts->n_in);
 }
-/* Groups of one panel, n_rows > PN_FEW_ROWS. */
-PN_INLINE pn_act_panel *pn_acts_panel(const pn_acts *acts, bool is_256, int32_t panel) {
+/* A group of one panel, n_rows > PN_FEW_ROWS; the same group of the next panel follows it. */
+PN_INLINE pn_act_panel *pn_acts_panel(const pn_acts *acts, bool is_256, int32_t panel,
+                                      int32_t group) {
     return (pn_act_panel *)pn_acts_ints(acts, is_256) +
-           (size_t)panel * (size_t)pn_n_groups(acts->n_in);
+           (size_t)group * (size_t)pn_n_panels(acts->n_rows) + (size_t)panel;
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* matmul_fill.h: unpacks 16 rows of weights into the tiles of matmul_tile.h. */
+/* matmul_fill.h: unpacks a group of 16 rows of weights into a tile of matmul_tile.h. */
 #ifndef PN_CPU_MATMUL_FILL_H
 #define PN_CPU_MATMUL_FILL_H
 
@@ -12,7 +12,7 @@ PN_INLINE void pn_fill_codes(const uint8_t *const rows[16], int v, const pn_unpa
     const pn_vi offset = pn_vi_set1_8(f->offset);
     for (int r = 0; r < 16; r++) {
         t[r] = f->codes(rows[r], f->block_weights == 256 ? v : 0);
-        if (f->offset != 0) t[r] = pn_vi_sub8(t[r], offset);
+        if (f->offset != 0 && !PN_TILE_RAW_CODES) t[r] = pn_vi_sub8(t[r], offset);
     }
     pn_vi_transpose(t);
     const int steps = f->sub_weights / 4;
@@ -93,17 +93,13 @@ PN_INLINE void pn_fill(const pn_fill_job *job, const pn_unpack *f) {
         const int32_t row = r < job->n_rows ? r : job->n_rows - 1;
         rows[r] = job->rows + job->row_bytes * (size_t)row;
     }
-    const int32_t group_bytes = f->block_bytes * (PN_GROUP / f->block_weights);
-    for (int32_t g = job->first_group; g < job->first_group + job->n_groups; g++) {
-        const uint8_t *at[16];
-        for (int r = 0; r < 16; r++) at[r] = rows[r] + (size_t)g * (size_t)group_bytes;
-        pn_tile *tile = &job->tiles[g - job->first_group];
-        if (f->block_weights == 256) {
-            pn_fill_group_256(at, f, tile);
-        } else {
-            const int32_t left = job->n_in / 32 - 8 * g;
-            pn_fill_group_32(at, left < 8 ? left : 8, f, tile);
-        }
+    const size_t group_bytes = (size_t)(f->block_bytes * (PN_GROUP / f->block_weights));
+    for (int r = 0; r < 16; r++) rows[r] += (size_t)job->group * group_bytes;
+    if (f->block_weights == 256) {
+        pn_fill_group_256(rows, f, job->tile);
+    } else {
+        const int32_t left = job->n_in / 32 - 8 * job->group;
+        pn_fill_group_32(rows, left < 8 ? left : 8, f, job->tile);
     }
 }
 

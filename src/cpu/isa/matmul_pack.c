@@ -81,10 +81,47 @@ static void pack_row_ints(const pn_acts *acts, bool is_256, const float *x, int3
         } else {
             pn_act_group group;
             quantize_group(x + at, n, is_256, &group);
-            put_into_panel(&group, is_256, &pn_acts_panel(acts, is_256, row / PN_PANEL_ROWS)[g],
+            put_into_panel(&group, is_256, pn_acts_panel(acts, is_256, row / PN_PANEL_ROWS, g),
                            row % PN_PANEL_ROWS);
         }
     }
+}
+
+#define PANEL_BYTES (4 * PN_PANEL_ROWS) /* of one step */
+
+/* sums[i] += the bytes of four steps; plus[i] += the positive ones. */
+static void add_steps(const uint8_t (*q)[PN_PANEL_ROWS][4], int16_t *sums, int16_t *plus) {
+    for (int k = 0; k < 4; k++) {
+        const int8_t *bytes = (const int8_t *)q[k];
+        for (int i = 0; i < PANEL_BYTES; i++) {
+            const int16_t x = bytes[i];
+            sums[i] = (int16_t)(sums[i] + x);
+            plus[i] = (int16_t)(plus[i] + (x > 0 ? x : 0));
+        }
+    }
+}
+
+/* Fills in lane_16, lane_32 and max_lane. */
+static void add_up_lanes(pn_act_panel *p) {
+    int16_t most = 0;
+    for (int run = 0; run < 8; run++) {
+        int16_t plus[PANEL_BYTES] = {0}, first[PANEL_BYTES] = {0}, second[PANEL_BYTES] = {0};
+        add_steps(&p->q[8 * run], first, plus);
+        add_steps(&p->q[8 * run + 4], second, plus);
+        for (int i = 0; i < 2 * PN_PANEL_ROWS; i++) {
+            const int16_t sum_0 = (int16_t)(first[2 * i] + first[2 * i + 1]);
+            const int16_t sum_1 = (int16_t)(second[2 * i] + second[2 * i + 1]);
+            const int16_t sum = (int16_t)(sum_0 + sum_1);
+            const int16_t up = (int16_t)(plus[2 * i] + plus[2 * i + 1]);
+            const int16_t down = (int16_t)(up - sum);
+            p->lane_16[2 * run][i] = sum_0;
+            p->lane_16[2 * run + 1][i] = sum_1;
+            p->lane_32[run][i] = sum;
+            most = up > most ? up : most;
+            most = down > most ? down : most;
+        }
+    }
+    p->max_lane = most;
 }
 
 /* Columns of the last panel that have no row. */
@@ -93,7 +130,7 @@ static void clear_panel_tail(const pn_acts *acts, bool is_256, int32_t panel) {
     const int32_t n_groups = pn_n_groups(acts->n_in);
     for (int32_t row = acts->n_rows; row < (panel + 1) * PN_PANEL_ROWS; row++) {
         for (int32_t g = 0; g < n_groups; g++)
-            put_into_panel(&zero, is_256, &pn_acts_panel(acts, is_256, panel)[g],
+            put_into_panel(&zero, is_256, pn_acts_panel(acts, is_256, panel, g),
                            row % PN_PANEL_ROWS);
     }
 }
@@ -121,6 +158,12 @@ void PN_ISA_FN(pn_pack)(const pn_acts *acts, const float *x, size_t ld_x, const 
         for (int k = 0; k < 2; k++)
             if (ints[k]) pack_row_ints(acts, k == 1, from, row);
     }
-    for (int k = 0; k < 2; k++)
-        if (ints[k] && !few) clear_panel_tail(acts, k == 1, unit);
+    if (few) return;
+    for (int k = 0; k < 2; k++) {
+        if (!ints[k]) continue;
+        clear_panel_tail(acts, k == 1, unit);
+        if (!PN_TILE_RAW_CODES) continue;
+        for (int32_t g = 0; g < pn_n_groups(acts->n_in); g++)
+            add_up_lanes(pn_acts_panel(acts, k == 1, unit, g));
+    }
 }

@@ -21,7 +21,7 @@
 
 /* One group of 16 rows; lane = row everywhere. */
 typedef struct pn_tile {
-    int8_t codes[64][16][4]; /* code - offset: -32..32, or wide */
+    int8_t codes[64][16][4]; /* code - offset, or code where PN_TILE_RAW_CODES */
     int32_t bias[16][16];    /* [sub][row]: where an integer sum starts, to undo PN_PANEL_BIAS */
     union {
         int32_t scale[16][16]; /* blocks of 256: [sub][row], made by pn_vi_tile_scale */
@@ -34,21 +34,13 @@ typedef struct pn_tile {
     float d[16], dmin[16];
 } pn_tile;
 
-/* What a kernel for many rows needs to know of a format. */
-typedef struct pn_tile_kind {
-    bool is_256;
-    int32_t sub_weights;
-    bool has_minimum;
-    bool is_wide;
-} pn_tile_kind;
+/* c [12 columns][16 rows] += tile * panel; n_columns of the panel (1..12) are wanted, n_blocks (1..8)
+ * of the runs of 32 exist (blocks of 32 only). */
+typedef void pn_tile_kernel(const pn_tile *tile, const pn_act_panel *panel, int32_t n_blocks,
+                            int32_t n_columns, float *c);
 
-/* c [12 columns][16 rows] += tile * panel over n_groups groups; n_columns of the panel (1..12)
- * are wanted, n_subs is the number of runs of 32 in the last group (blocks of 32 only). */
-typedef void pn_tile_kernel(const pn_tile *tile, const pn_act_panel *panel, int32_t n_groups,
-                            int32_t last_subs, int32_t n_columns, float *c);
-
-/* The kernel of a kind, from matmul_micro.c. */
-pn_tile_kernel *PN_ISA_FN(pn_tile_kernel_of)(pn_tile_kind kind);
+/* From matmul_micro.c; NULL for float formats. */
+pn_tile_kernel *PN_ISA_FN(pn_tile_kernel_of)(pn_format format);
 
 /* ---- work on one range of output rows ---- */
 
@@ -67,8 +59,8 @@ typedef struct pn_fill_job {
     const uint8_t *rows; /* 16 rows, of which n_rows exist */
     size_t row_bytes;
     int32_t n_in, n_rows;
-    int32_t first_group, n_groups;
-    pn_tile *tiles; /* [n_groups] */
+    int32_t group;
+    pn_tile *tile;
 } pn_fill_job;
 
 /* The two functions that are made per format (matmul_formats.c). */

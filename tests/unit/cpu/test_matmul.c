@@ -45,24 +45,9 @@ static bool is_float_format(const pn_format_info *f) {
     return f->block_weights == 1;
 }
 
-/* Random codes; scales that are ordinary numbers unless garbage is asked for. */
-static void fill_weights(const pn_format_info *f, unsigned char *p, size_t n_bytes, bool garbage) {
-    if (!garbage && is_float_format(f)) {
-        for (size_t at = 0; at < n_bytes; at += (size_t)f->block_bytes) {
-            const float v = random_float();
-            uint32_t u;
-            memcpy(&u, &v, sizeof u);
-            const uint16_t half = f->id == PN_FMT_F16 ? pn_float_to_half(v) : (uint16_t)(u >> 16);
-            if (f->id == PN_FMT_F32)
-                memcpy(p + at, &u, 4);
-            else
-                memcpy(p + at, &half, 2);
-        }
-        return;
-    }
-    for (size_t i = 0; i < n_bytes; i++) p[i] = (unsigned char)random_u32();
-    if (garbage) return;
-    /* Where the half floats of a block lie; the second is such that weights are about as often
+/* Ordinary numbers for the half floats of every block. */
+static void put_scales(const pn_format_info *f, unsigned char *p, size_t n_bytes) {
+    /* Where they lie; the second is such that weights are about as often
      * negative as positive (else all outputs hang together and their errors do not average). */
     size_t at = 0;
     float second = 0;
@@ -81,6 +66,25 @@ static void fill_weights(const pn_format_info *f, unsigned char *p, size_t n_byt
         const uint16_t halves[2] = {pn_float_to_half(d), pn_float_to_half(d * second)};
         memcpy(p + b + at, halves, second != 0 ? 4 : 2);
     }
+}
+
+/* Random codes; scales that are ordinary numbers unless garbage is asked for. */
+static void fill_weights(const pn_format_info *f, unsigned char *p, size_t n_bytes, bool garbage) {
+    if (!garbage && is_float_format(f)) {
+        for (size_t at = 0; at < n_bytes; at += (size_t)f->block_bytes) {
+            const float v = random_float();
+            uint32_t u;
+            memcpy(&u, &v, sizeof u);
+            const uint16_t half = f->id == PN_FMT_F16 ? pn_float_to_half(v) : (uint16_t)(u >> 16);
+            if (f->id == PN_FMT_F32)
+                memcpy(p + at, &u, 4);
+            else
+                memcpy(p + at, &half, 2);
+        }
+        return;
+    }
+    for (size_t i = 0; i < n_bytes; i++) p[i] = (unsigned char)random_u32();
+    if (!garbage) put_scales(f, p, n_bytes);
 }
 
 static problem make_problem(const pn_format_info *f, int32_t n_in, int32_t n_out, int32_t n_rows,
@@ -238,6 +242,29 @@ static void test_odd_activations(void **state) {
     }
 }
 
+/* All codes and activations as large as they get, of one sign or of both in turn: no sum on the way
+ * may overflow. */
+static void test_extremes(void **state) {
+    (void)state;
+    static const unsigned char bytes[] = {0x00, 0x7f, 0x80, 0xff};
+    int32_t n;
+    const pn_format_info *f = pn_format_all(&n);
+    for (int32_t i = 0; i < n; i++) {
+        if (!f[i].has_kernels || is_float_format(&f[i])) continue;
+        for (size_t b = 0; b < sizeof bytes; b++) {
+            for (int32_t period = 1; period <= 64; period *= 2) {
+                problem p = make_problem(&f[i], 512, 16, 13, false);
+                memset(p.bytes, bytes[b], p.w.row_bytes * 16);
+                put_scales(&f[i], p.bytes, p.w.row_bytes * 16);
+                for (int j = 0; j < 13 * 512; j++)
+                    p.x[j] = (period < 64 && j / period % 2 ? -1.0f : 1.0f) * (j < 512 ? -1 : 1);
+                check_problem(&p, true);
+                free_problem(&p);
+            }
+        }
+    }
+}
+
 /* The second matrix of three. */
 static void test_experts(void **state) {
     (void)state;
@@ -265,8 +292,8 @@ static void test_experts(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_formats),
-                                       cmocka_unit_test(test_odd_activations),
-                                       cmocka_unit_test(test_experts)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_formats), cmocka_unit_test(test_odd_activations),
+        cmocka_unit_test(test_extremes), cmocka_unit_test(test_experts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

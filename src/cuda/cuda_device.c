@@ -63,24 +63,27 @@ static void measure_ops(const pn_plan *plan, size_t n_batch, pn_cuda_sizes *s) {
     }
 }
 
-static void measure_lists(const pn_plan *plan, const pn_device_config *c, pn_cuda_sizes *s) {
-    const size_t rows = pn_round_up((size_t)c->n_batch * sizeof(int32_t), 16);
-    pn_cuda_lists *l = &s->lists;
-    *l = (pn_cuda_lists){
+pn_cuda_lists pn_cuda_lists_of(const pn_plan *plan, int32_t max_rot, int32_t n_rows) {
+    const size_t rows = pn_round_up((size_t)n_rows * sizeof(int32_t), 16);
+    pn_cuda_lists l = {
         .positions = rows, .seqs = 2 * rows, .outputs = 3 * rows, .logits = 4 * rows};
     size_t at = 5 * rows;
-    for (int32_t i = 0; i < PN_CUDA_N_GROUP_SIZES; i++, at += 2 * rows) l->groups[i] = at;
+    for (int32_t i = 0; i < PN_CUDA_N_GROUP_SIZES; i++, at += 2 * rows) l.groups[i] = at;
+    l.ropes = at;
+    l.rope_bytes = pn_round_up((size_t)n_rows * (size_t)max_rot * sizeof(float), 16);
+    l.tables = at + (size_t)plan->n_ropes * l.rope_bytes;
+    return l;
+}
+
+static void measure_lists(const pn_plan *plan, const pn_device_config *c, pn_cuda_sizes *s) {
     s->max_rot = 2;
     for (int32_t r = 0; r < plan->n_ropes; r++)
         if (plan->ropes[r].n_rot > s->max_rot) s->max_rot = plan->ropes[r].n_rot;
-    l->ropes = at;
-    at += pn_round_up(
-        (size_t)plan->n_ropes * (size_t)c->n_batch * (size_t)s->max_rot * sizeof(float), 16);
     /* every sequence of a batch has a page of its own, to write to */
     s->n_tables = c->n_batch < c->n_pages ? c->n_batch : c->n_pages;
     s->table_width = (c->n_ctx + PN_PAGE_POSITIONS - 1) / PN_PAGE_POSITIONS;
-    l->tables = at;
-    l->bytes = at + (size_t)s->n_tables * (size_t)s->table_width * sizeof(int32_t);
+    s->lists = pn_cuda_lists_of(plan, s->max_rot, c->n_batch).tables +
+               (size_t)s->n_tables * (size_t)s->table_width * sizeof(int32_t);
 }
 
 static pn_cuda_sizes measure(const pn_plan *plan, const pn_device_config *c) {
@@ -135,10 +138,10 @@ static void cuda_memory(const pn_plan *plan, const pn_device_config *config,
         .kv_bytes = s.kv,
         .kv_bytes_per_page = s.page,
         .activations_bytes = s.work + s.moe_scores + 4 * s.moe_pairs + s.moe_first + 2 * s.moe_ff +
-                             s.moe_down + s.lists.bytes,
+                             s.moe_down + s.lists,
         .logits_bytes = s.logits,
         .scratch_bytes = s.partials,
-        .host_bytes = s.lists.bytes + host_out_bytes(plan, config, &s),
+        .host_bytes = s.lists + host_out_bytes(plan, config, &s),
     };
     for (int32_t k = 0; k < 2; k++)
         memory->activations_bytes += s.acts_q[k] + s.acts_sums[k] + s.acts_d[k];
@@ -160,7 +163,7 @@ static void list_blocks(pn_device *dev, block blocks[N_BLOCKS]) {
         {&dev->work, s->work},
         {&dev->logits, s->logits},
         {&dev->partials, s->partials},
-        {&dev->lists, s->lists.bytes},
+        {&dev->lists, s->lists},
         {&dev->acts_q[0], s->acts_q[0]},
         {&dev->acts_q[1], s->acts_q[1]},
         {&dev->acts_sums[0], s->acts_sums[0]},
@@ -200,6 +203,7 @@ static void cuda_close(pn_device *dev) {
     if (dev->has_context) {
         (void)d->context_set(dev->context);
         if (dev->stream) (void)d->stream_wait(dev->stream);
+        pn_cuda_forget_graphs(dev);
         give_back_memory(dev);
         if (dev->stream) (void)d->stream_destroy(dev->stream);
         if (dev->module) (void)d->module_unload(dev->module);
@@ -253,7 +257,7 @@ static puna_status take_memory(pn_device *dev, puna_error *err) {
     for (int32_t i = 0; i < N_BLOCKS; i++)
         PN_TRY(take(dev, blocks[i].address, blocks[i].bytes, "the batch", err));
     PN_TRY(take(dev, &dev->moe_down, dev->sizes.moe_down, "the batch", err));
-    PN_TRY(take_host(dev, &dev->host_lists, dev->sizes.lists.bytes, err));
+    PN_TRY(take_host(dev, &dev->host_lists, dev->sizes.lists, err));
     dev->host_out_bytes = host_out_bytes(plan, &dev->config, &dev->sizes);
     return take_host(dev, &dev->host_out, dev->host_out_bytes, err);
 }

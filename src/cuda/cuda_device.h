@@ -8,6 +8,7 @@
 #include "backend/kv_rows.h"
 #include "cuda/card.h"
 #include "cuda/args.h"
+#include "cuda/graphs.h"
 #include "cuda/kernel_image.h"
 #include "cuda/repack.h"
 
@@ -25,15 +26,14 @@ typedef struct pn_cuda_op {
     uint64_t bias[3], norm; /* 0: none */
 } pn_cuda_op;
 
-enum { PN_CUDA_N_GROUP_SIZES = 4, PN_CUDA_SPLIT_ROWS = 8 };
+enum { PN_CUDA_SPLIT_ROWS = 8 };
 
-/* The lists of a batch: one block that is filled on the host and copied as a whole. Offsets in bytes. */
+/* The lists of a batch of n rows: one block that is filled on the host and copied as a whole. Offsets in bytes. */
 typedef struct pn_cuda_lists {
-    size_t tokens, positions, seqs, outputs, logits; /* int32 [n_batch] */
-    size_t groups[PN_CUDA_N_GROUP_SIZES]; /* int32 [n_batch][2]: rows in groups of up to 8 >> i */
-    size_t ropes;                         /* float [n_ropes][n_batch][max_rot] */
-    size_t tables;                        /* int32 [n_tables][table_width] */
-    size_t bytes;
+    size_t tokens, positions, seqs, outputs, logits; /* int32 [n] */
+    size_t groups[PN_CUDA_N_GROUP_SIZES]; /* int32 [n][2]: rows in groups of up to 8 >> i */
+    size_t ropes, rope_bytes;             /* float [n_ropes][n][max_rot]; of one rope */
+    size_t tables;                        /* int32 [sequences, at most n_tables][table_width] */
 } pn_cuda_lists;
 
 /* Every block on the card, in bytes. What `memory` promises is what `open` takes. */
@@ -44,7 +44,7 @@ typedef struct pn_cuda_sizes {
     size_t acts_q[2], acts_sums[2], acts_d[2]; /* for weights in blocks of 32, of 256 */
     size_t partials;
     size_t moe_scores, moe_pairs, moe_first, moe_ff, moe_down; /* pairs: each of four lists */
-    pn_cuda_lists lists;
+    size_t lists;
     int32_t n_tables, table_width, max_rot;
 } pn_cuda_sizes;
 
@@ -65,6 +65,8 @@ struct pn_device {
     void *context, *module, *stream;
     bool has_context;
     pn_cuda_kernels kernels;
+    pn_cuda_lists batch_lists; /* of the batch under way */
+    pn_cuda_graphs graphs;
     pn_cuda_weight *weights; /* [plan->n_weights] */
     pn_cuda_op *ops;         /* [plan->n_ops] */
     uint64_t *kv;            /* [plan->n_attns] pages of each layer */
@@ -72,7 +74,7 @@ struct pn_device {
     uint64_t acts_q[2], acts_sums[2], acts_d[2]; /* for weights in blocks of 32, of 256 */
     uint64_t moe_scores, moe_chosen, moe_weights, moe_places, moe_rows, moe_first;
     uint64_t moe_gate, moe_up, moe_down;
-    unsigned char *host_lists; /* pinned, sizes.lists.bytes */
+    unsigned char *host_lists; /* pinned, sizes.lists */
     unsigned char *host_out;   /* pinned: rows that come back */
     size_t host_out_bytes;
     double *rope_freqs;     /* [n_ropes][max_rot / 2] */
@@ -92,9 +94,7 @@ static inline pn_cuda_acts pn_cuda_acts_of(const pn_device *dev, bool is_256) {
 
 /* cos and sin of the rows of the batch for a rope of the plan, on the card: [row][n_rot]. */
 static inline uint64_t pn_cuda_rope_table(const pn_device *dev, int32_t rope) {
-    return dev->lists + dev->sizes.lists.ropes +
-           (uint64_t)rope * (uint64_t)dev->config.n_batch * (uint64_t)dev->sizes.max_rot *
-               sizeof(float);
+    return dev->lists + dev->batch_lists.ropes + (uint64_t)rope * dev->batch_lists.rope_bytes;
 }
 
 /* Chunks of the longest context. */
@@ -105,9 +105,14 @@ static inline int32_t pn_cuda_max_chunks(int32_t n_ctx) {
 /* Copies all weights and vectors to their addresses. */
 puna_status pn_cuda_upload(pn_device *dev, puna_error *err);
 
+/* Gives back what is kept for replaying. The stream is idle. */
+void pn_cuda_forget_graphs(pn_device *dev);
+
 /* Computes the batch whose lists are in host_lists. */
 puna_status pn_cuda_walk(pn_device *dev, const pn_batch *batch, puna_error *err);
 
+/* Where the lists of a batch of n_rows lie. */
+pn_cuda_lists pn_cuda_lists_of(const pn_plan *plan, int32_t max_rot, int32_t n_rows);
 /* Fills host_lists from the batch; *bytes gets how many of them are used. */
 void pn_cuda_fill_lists(pn_device *dev, const pn_batch *batch, size_t *bytes);
 

@@ -41,14 +41,17 @@ static puna_status find_functions(pn_cuda_driver *driver, puna_error *err) {
     static const struct {
         const char *symbol;
         size_t at;
+        bool is_optional;
     } functions[] = {
-#define FUNCTION(member, symbol, parameters) {#symbol, offsetof(pn_cuda_driver, member)},
+#define FUNCTION(member, symbol, parameters) {#symbol, offsetof(pn_cuda_driver, member), false},
+#define OPTIONAL(member, symbol, parameters) {#symbol, offsetof(pn_cuda_driver, member), true},
 #include "cuda/driver_functions.def"
 #undef FUNCTION
+#undef OPTIONAL
     };
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         void *function = dlsym(driver->library, functions[i].symbol);
-        if (!function)
+        if (!function && !functions[i].is_optional)
             return pn_fail(err, PUNA_E_UNSUPPORTED,
                            "the NVIDIA driver is too old: " LIBRARY " has no %s",
                            functions[i].symbol);

@@ -12,8 +12,10 @@
 typedef struct pn_cuda_driver {
     void *library;
 #define FUNCTION(member, symbol, parameters) int(*member) parameters;
+#define OPTIONAL(member, symbol, parameters) int(*member) parameters;
 #include "cuda/driver_functions.def"
 #undef FUNCTION
+#undef OPTIONAL
     int version; /* 1000 * major + 10 * minor of CUDA */
 } pn_cuda_driver;
 

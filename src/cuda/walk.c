@@ -38,8 +38,8 @@ static int32_t find_groups(const pn_batch *batch, int32_t size, int32_t *groups)
 
 /* Numbers the sequences of the batch and copies the part of their page tables that is read. */
 static size_t fill_tables(pn_device *dev, const pn_batch *batch) {
-    int32_t *seqs = list_at(dev, dev->sizes.lists.seqs);
-    int32_t *tables = list_at(dev, dev->sizes.lists.tables);
+    int32_t *seqs = list_at(dev, dev->batch_lists.seqs);
+    int32_t *tables = list_at(dev, dev->batch_lists.tables);
     const size_t width = (size_t)dev->sizes.table_width;
     int32_t n = 0;
     for (int32_t row = 0; row < batch->n_rows; row++) {
@@ -58,8 +58,9 @@ static size_t fill_tables(pn_device *dev, const pn_batch *batch) {
 }
 
 void pn_cuda_fill_lists(pn_device *dev, const pn_batch *batch, size_t *bytes) {
-    const pn_cuda_lists *l = &dev->sizes.lists;
     const pn_plan *plan = dev->plan;
+    dev->batch_lists = pn_cuda_lists_of(plan, dev->sizes.max_rot, batch->n_rows);
+    const pn_cuda_lists *l = &dev->batch_lists;
     const size_t n = (size_t)batch->n_rows * sizeof(int32_t);
     memcpy(list_at(dev, l->tokens), batch->tokens, n);
     memcpy(list_at(dev, l->positions), batch->positions, n);
@@ -74,8 +75,7 @@ void pn_cuda_fill_lists(pn_device *dev, const pn_batch *batch, size_t *bytes) {
     const size_t max_rot = (size_t)dev->sizes.max_rot;
     for (int32_t r = 0; r < plan->n_ropes; r++) {
         /* rows of n_rot floats, one table per rope */
-        float *table = (float *)(void *)(dev->host_lists + l->ropes) +
-                       (size_t)r * (size_t)dev->config.n_batch * max_rot;
+        float *table = (float *)(void *)(dev->host_lists + l->ropes + (size_t)r * l->rope_bytes);
         for (int32_t row = 0; row < batch->n_rows; row++)
             pn_rotation_row(&plan->ropes[r], dev->rope_freqs + (size_t)r * (max_rot / 2),
                             dev->rope_magnitudes[r], batch->positions[row],
@@ -248,7 +248,7 @@ static puna_status linear(walk *w, int32_t i, puna_error *err) {
 static puna_status embed(const walk *w, const pn_op *op, const pn_cuda_op *own, puna_error *err) {
     const pn_cuda_embed_args args = {
         .table = pn_cuda_pointer(own->w[0]->address),
-        .tokens = list_on_card(w, w->dev->sizes.lists.tokens),
+        .tokens = list_on_card(w, w->dev->batch_lists.tokens),
         .out = pn_cuda_pointer(pn_cuda_value(w, op->out[0])),
         .n_in = (int32_t)op->w[0]->n_in,
         .scale = op->scale,
@@ -277,7 +277,7 @@ static puna_status glu_of_values(walk *w, int32_t i, puna_error *err) {
 static puna_status select_rows(walk *w, const pn_op *op, puna_error *err) {
     const pn_cuda_select_args args = {
         .x = pn_cuda_pointer(pn_cuda_value(w, op->in[0])),
-        .rows = list_on_card(w, w->dev->sizes.lists.outputs),
+        .rows = list_on_card(w, w->dev->batch_lists.outputs),
         .out = pn_cuda_pointer(pn_cuda_value(w, op->out[0])),
         .width = width_of(w, op->in[0]),
     };
@@ -294,9 +294,9 @@ pn_cuda_kv pn_cuda_kv_of(const walk *w, const pn_op *op) {
     return (pn_cuda_kv){
         .pages = pn_cuda_pointer(dev->kv[op->kv_layer]),
         .page_bytes = pn_kv_page_bytes_of(attn, dev->config.kv_type),
-        .tables = list_on_card(w, dev->sizes.lists.tables),
-        .seqs = list_on_card(w, dev->sizes.lists.seqs),
-        .positions = list_on_card(w, dev->sizes.lists.positions),
+        .tables = list_on_card(w, dev->batch_lists.tables),
+        .seqs = list_on_card(w, dev->batch_lists.seqs),
+        .positions = list_on_card(w, dev->batch_lists.positions),
         .table_width = dev->sizes.table_width,
         .n_head = attn->n_head,
         .n_head_kv = attn->n_head_kv,
@@ -317,7 +317,7 @@ static puna_status attend(walk *w, int32_t i, puna_error *err) {
         .q = pn_cuda_pointer(pn_cuda_value(w, op->in[0])),
         .out = pn_cuda_pointer(pn_cuda_value(w, op->out[0])),
         .partials = pn_cuda_pointer(dev->partials),
-        .groups = list_on_card(w, dev->sizes.lists.groups[size]),
+        .groups = list_on_card(w, dev->batch_lists.groups[size]),
         .heads_per_block = per_block,
         .blocks_per_kv = (heads_per_kv + per_block - 1) / per_block,
         .n_chunks = w->n_chunks,
@@ -448,7 +448,7 @@ static puna_status logits(walk *w, int32_t i, puna_error *err) {
         const int32_t left = b->n_logits - at,
                       n = left < dev->config.n_logits ? left : dev->config.n_logits;
         pn_cuda_linear_args args = {.x = pn_cuda_pointer(x),
-                                    .rows = list_on_card(w, dev->sizes.lists.logits) + at,
+                                    .rows = list_on_card(w, dev->batch_lists.logits) + at,
                                     .n_rows = n};
         PN_TRY(product(w, op, own->w, &out, 1, &args, 1, err));
         if (op->scale != 1.0f || op->softcap > 0.0f)
@@ -463,8 +463,7 @@ static puna_status logits(walk *w, int32_t i, puna_error *err) {
 
 /* ---- the walk ---- */
 
-/* Runs the operation at i, or several; *next gets the one after them. */
-static puna_status step(walk *w, int32_t i, int32_t *next, puna_error *err) {
+puna_status pn_cuda_step(walk *w, int32_t i, int32_t *next, puna_error *err) {
     const pn_op *op = &w->dev->plan->ops[i];
     *next = i + 1;
     switch (op->kind) {
@@ -519,14 +518,16 @@ puna_status pn_cuda_walk(pn_device *dev, const pn_batch *batch, puna_error *err)
     for (int32_t i = 0; i < PN_CUDA_N_GROUP_SIZES; i++)
         w.n_groups[i] = find_groups(batch, PN_CUDA_QUERIES >> i, NULL);
     w.n_chunks = count_chunks(&w);
-    int32_t layer = -1;
-    for (int32_t i = 0; i < w.end;) {
+    int32_t layer = -1, i = 0;
+    if (!batch->progress) PN_TRY(look_up(&w, 0, err));
+    (void)pn_cuda_replay(&w, &i);
+    while (i < w.end) {
         if (plan->ops[i].kind == PN_OP_SELECT && batch->n_outputs == 0) break;
         if (plan->ops[i].layer != layer) {
             layer = plan->ops[i].layer;
             PN_TRY(look_up(&w, i, err));
         }
-        PN_TRY(step(&w, i, &i, err));
+        PN_TRY(pn_cuda_step(&w, i, &i, err));
     }
     return PUNA_OK;
 }

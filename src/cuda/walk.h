@@ -1,5 +1,5 @@
 /* walk.h: what the files that launch kernels share: walk.c for the operations one by one, row_stages.c for
- * those that touch one row at a time. */
+ * those that touch one row at a time, graphs.c for all of them at once. */
 #ifndef PN_CUDA_WALK_H
 #define PN_CUDA_WALK_H
 
@@ -15,6 +15,13 @@ typedef struct pn_cuda_pass {
     int32_t n_groups[PN_CUDA_N_GROUP_SIZES];
     pn_value quantized[2]; /* the value of which acts 0 and 1 hold all rows, or -1 */
 } pn_cuda_pass;
+
+/* Runs the operation at i, or several; *next gets the one after them. */
+puna_status pn_cuda_step(pn_cuda_pass *pass, int32_t i, int32_t *next, puna_error *err);
+
+/* Runs the operations before the logits as a graph, if there is one of this shape or one can be made; *next gets
+ * the operation that is next. False: nothing was run. */
+bool pn_cuda_replay(pn_cuda_pass *pass, int32_t *next);
 
 puna_status pn_cuda_launch(const pn_cuda_pass *pass, void *kernel, const uint32_t grid[3],
                            uint32_t n_threads, size_t shared_bytes, const void *args,

@@ -4,7 +4,8 @@
  * Work given to a stream waits until someone synchronises: buffers that the host reuses too early show. Memory
  * of the device has no access rights except while that work runs, so the host cannot touch it; each block
  * ends at a page without rights, and begins behind one. New memory is filled with ones (floats: NaN).
- * Asynchronous copies must use memory from cuMemHostAlloc. Misuse ends the program with a message. */
+ * Asynchronous copies must use memory from cuMemHostAlloc. Between the beginning and the end of a capture work is recorded
+ * and not run; a graph that is launched is that work once more. Misuse ends the program with a message. */
 #include "emulator.h"
 #include "stand_in.h"
 
@@ -26,7 +27,9 @@ enum { /* CUresult */
        INVALID_DEVICE = 101,
        INVALID_CONTEXT = 201,
        NOT_FOUND = 500,
-       LAUNCH_FAILED = 719
+       LAUNCH_FAILED = 719,
+       CAPTURE_UNSUPPORTED = 900,
+       CAPTURE_INVALIDATED = 901
 };
 
 static stand_in at_first(void) {
@@ -63,6 +66,11 @@ std::recursive_mutex mutex;
 std::map<uint64_t, block> blocks; /* by address */
 std::map<unsigned char *, size_t> pinned;
 std::vector<work> queue;
+struct graph {
+    std::vector<work> works;
+};
+graph *captured; /* what is being captured now, or NULL */
+bool is_captured_in_vain;
 thread_local bool has_context;
 bool is_lost;
 
@@ -112,7 +120,15 @@ void run(const work &w) {
     }
 }
 
+void add(const work &w) {
+    (captured ? captured->works : queue).push_back(w);
+}
+
 int finish(void) {
+    if (captured) { /* waiting for what is not run */
+        is_captured_in_vain = true;
+        return CAPTURE_UNSUPPORTED;
+    }
     if (is_lost) {
         queue.clear();
         return LAUNCH_FAILED;
@@ -194,6 +210,7 @@ EXPORT int cuMemGetInfo_v2(size_t *free_bytes, size_t *total_bytes) {
 EXPORT int cuMemAlloc_v2(uint64_t *address, size_t bytes) {
     NEED_CONTEXT;
     if (bytes == 0) return INVALID_VALUE;
+    if (captured) misuse("memory is taken while a graph is captured");
     pn_stand_in.n_allocs++;
     if (ends(&pn_stand_in.fail_alloc)) return OUT_OF_MEMORY;
     if (bytes > pn_stand_in.total_bytes - pn_stand_in.bytes) return OUT_OF_MEMORY;
@@ -253,7 +270,7 @@ EXPORT int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, voi
     check_range(to, bytes);
     unsigned char *host = static_cast<unsigned char *>(const_cast<void *>(from));
     check_pinned(host, bytes);
-    queue.push_back(work{work::IN, to, 0, host, bytes, nullptr, {}, {}, {}, 0});
+    add(work{work::IN, to, 0, host, bytes, nullptr, {}, {}, {}, 0});
     return SUCCESS;
 }
 EXPORT int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
@@ -261,14 +278,14 @@ EXPORT int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
     check_range(from, bytes);
     unsigned char *host = static_cast<unsigned char *>(to);
     check_pinned(host, bytes);
-    queue.push_back(work{work::OUT, 0, from, host, bytes, nullptr, {}, {}, {}, 0});
+    add(work{work::OUT, 0, from, host, bytes, nullptr, {}, {}, {}, 0});
     return SUCCESS;
 }
 EXPORT int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *) {
     NEED_CONTEXT;
     check_range(from, bytes);
     check_range(to, bytes);
-    queue.push_back(work{work::WITHIN, to, from, nullptr, bytes, nullptr, {}, {}, {}, 0});
+    add(work{work::WITHIN, to, from, nullptr, bytes, nullptr, {}, {}, {}, 0});
     return SUCCESS;
 }
 
@@ -344,10 +361,57 @@ EXPORT int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz,
         return LAUNCH_FAILED;
     }
     const unsigned char *args = static_cast<const unsigned char *>(parameters[0]);
-    queue.push_back(work{work::LAUNCH, 0, 0, nullptr, 0, kernel,
-                         std::vector<unsigned char>(args, args + kernel->args_bytes),
-                         emu_uint3{gx, gy, gz}, emu_uint3{bx, by, bz}, shared_bytes});
+    add(work{work::LAUNCH, 0, 0, nullptr, 0, kernel,
+             std::vector<unsigned char>(args, args + kernel->args_bytes), emu_uint3{gx, gy, gz},
+             emu_uint3{bx, by, bz}, shared_bytes});
     return SUCCESS;
+}
+
+EXPORT int cuStreamBeginCapture_v2(void *, int mode) {
+    NEED_CONTEXT;
+    if (mode < 0 || mode > 2 || captured) return INVALID_VALUE;
+    if (ends(&pn_stand_in.fail_capture_begin)) return OUT_OF_MEMORY;
+    captured = new graph;
+    is_captured_in_vain = false;
+    return SUCCESS;
+}
+EXPORT int cuStreamEndCapture(void *, void **out) {
+    LOCK;
+    graph *const g = captured;
+    *out = nullptr;
+    captured = nullptr;
+    if (!g) return INVALID_VALUE;
+    if (is_lost || is_captured_in_vain || ends(&pn_stand_in.fail_capture_end)) {
+        delete g;
+        return is_lost ? LAUNCH_FAILED : CAPTURE_INVALIDATED;
+    }
+    pn_stand_in.n_captures++;
+    pn_stand_in.n_graphs++;
+    *out = g;
+    return SUCCESS;
+}
+EXPORT int cuGraphInstantiateWithFlags(void **exec, void *g, unsigned long long flags) {
+    NEED_CONTEXT;
+    if (flags != 0 || ends(&pn_stand_in.fail_instantiate)) return OUT_OF_MEMORY;
+    *exec = new graph(*static_cast<const graph *>(g));
+    pn_stand_in.n_graphs++;
+    return SUCCESS;
+}
+EXPORT int cuGraphLaunch(void *exec, void *) {
+    NEED_CONTEXT;
+    if (ends(&pn_stand_in.fail_graph_launch)) return OUT_OF_MEMORY;
+    pn_stand_in.n_graph_launches++;
+    for (const work &w : static_cast<const graph *>(exec)->works) add(w);
+    return SUCCESS;
+}
+EXPORT int cuGraphDestroy(void *g) {
+    LOCK;
+    pn_stand_in.n_graphs--;
+    delete static_cast<graph *>(g);
+    return SUCCESS;
+}
+EXPORT int cuGraphExecDestroy(void *exec) {
+    return cuGraphDestroy(exec);
 }
 
 EXPORT int cuGetErrorName(int error, const char **name) {

@@ -15,10 +15,12 @@ typedef struct stand_in {
     /* Countdowns: the n-th such call from now on fails, n = 1, 2, ...; 0: none does. A launch that fails loses the
      * device: everything after it fails too, until the context is given back. */
     long fail_alloc, fail_host_alloc, fail_launch, fail_function;
+    long fail_capture_begin, fail_capture_end, fail_instantiate, fail_graph_launch;
     /* what is so now */
     long n_allocs, n_launches, n_kernels; /* launches that were run */
     size_t bytes, host_bytes;
-    int n_contexts, n_streams, n_events, n_modules;
+    int n_contexts, n_streams, n_events, n_modules, n_graphs;
+    long n_captures, n_graph_launches;
     char image[64];   /* how the last module loaded begins */
     int image_result; /* of loading an image that begins with "refused" */
 } stand_in;

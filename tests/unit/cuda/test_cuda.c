@@ -248,6 +248,105 @@ static void test_pages(void **state) {
     }
 }
 
+/* ---- graphs ---- */
+
+static mini_options two_layers(void) {
+    mini_options o = base;
+    o.format = PN_FMT_Q4_1;
+    o.n_embd = o.n_ff = 64;
+    o.attn = (pn_attention){.n_head = 4, .n_head_kv = 2, .head_dim = 16};
+    o.n_layer = 2;
+    o.n_batch = 280;
+    o.n_ctx = 700;
+    return o;
+}
+
+/* A step that comes again is replayed, whatever its tokens, positions and pages are; the bits are those of the
+ * CPU. */
+static void test_graphs(void **state) {
+    (void)state;
+    const mini_options o = two_layers();
+    mini m;
+    mini_run cpu, card;
+    mini_build(&m, &o, 5);
+    mini_open(&cpu, &m, &pn_backend_cpu);
+    mini_open(&card, &m, &pn_backend_cuda);
+    driver->n_captures = driver->n_graph_launches = 0;
+    run_both(&cpu, &card, 1, (int32_t[]){0}, (int32_t[]){250});
+    for (int32_t at = 250; at < 262; at++) /* one chunk, then two */
+        run_both(&cpu, &card, 1, &at, (int32_t[]){1});
+    assert_int_equal(driver->n_captures, 2);
+    assert_int_equal(driver->n_graph_launches, 12 - 2);
+    /* the second sequence alone: other pages, the first graph */
+    run_both(&cpu, &card, 2, (int32_t[]){0, 0}, (int32_t[]){0, 20});
+    for (int32_t i = 0; i < 3; i++)
+        run_both(&cpu, &card, 2, (int32_t[]){0, 20 + i}, (int32_t[]){0, 1});
+    assert_int_equal(driver->n_captures, 2);
+    assert_int_equal(driver->n_graph_launches, 10 + 3);
+    /* both at once, and many rows */
+    for (int32_t i = 0; i < 3; i++)
+        run_both(&cpu, &card, 2, (int32_t[]){262 + i, 23 + i}, (int32_t[]){1, 1});
+    assert_int_equal(driver->n_captures, 3);
+    for (int32_t i = 0; i < 3; i++)
+        run_both(&cpu, &card, 2, (int32_t[]){265, 26}, (int32_t[]){1, 70});
+    assert_int_equal(driver->n_captures, 3);
+    mini_close(&card);
+    mini_close(&cpu);
+    mini_free(&m);
+    assert_int_equal(driver->n_graphs, 0);
+}
+
+/* More shapes than are kept. */
+static void test_graphs_are_bounded(void **state) {
+    (void)state;
+    const mini_options o = two_layers();
+    mini m;
+    mini_run cpu, card;
+    mini_build(&m, &o, 6);
+    mini_open(&cpu, &m, &pn_backend_cpu);
+    mini_open(&card, &m, &pn_backend_cuda);
+    for (int32_t n = 1; n <= PN_CUDA_N_GRAPHS + 4; n++)
+        for (int32_t i = 0; i < 2; i++) run_both(&cpu, &card, 1, (int32_t[]){0}, &n);
+    assert_int_equal(driver->n_graphs, PN_CUDA_N_GRAPHS);
+    driver->n_captures = 0;
+    run_both(&cpu, &card, 1, (int32_t[]){0}, (int32_t[]){PN_CUDA_N_GRAPHS + 4}); /* kept */
+    for (int32_t i = 0; i < 2; i++) run_both(&cpu, &card, 1, (int32_t[]){0}, (int32_t[]){1});
+    assert_int_equal(driver->n_captures, 1);
+    mini_close(&card);
+    mini_close(&cpu);
+    mini_free(&m);
+    assert_int_equal(driver->n_graphs, 0);
+}
+
+/* A graph that cannot be made or launched: the same bits without. */
+static void test_no_graphs(void **state) {
+    (void)state;
+    const mini_options o = two_layers();
+    mini m;
+    mini_build(&m, &o, 7);
+    long *const countdowns[] = {&driver->fail_capture_begin, &driver->fail_capture_end,
+                                &driver->fail_instantiate, &driver->fail_graph_launch};
+    for (size_t c = 0; c < 4; c++) {
+        mini_run cpu, card;
+        mini_open(&cpu, &m, &pn_backend_cpu);
+        mini_open(&card, &m, &pn_backend_cuda);
+        for (int32_t n = 1; n <= 4; n++) { /* rows of a step: another shape each time */
+            driver->n_graph_launches = 0;
+            run_both(&cpu, &card, 1, (int32_t[]){0}, &n);
+            *countdowns[c] = 1;
+            run_both(&cpu, &card, 1, (int32_t[]){0}, &n);
+            assert_int_equal(*countdowns[c], n < 4 ? 0 : 1); /* three failures are enough */
+            assert_int_equal(driver->n_graph_launches, 0);
+            *countdowns[c] = 0;
+            for (int32_t i = 0; i < 2; i++) run_both(&cpu, &card, 1, (int32_t[]){0}, &n);
+            assert_int_equal(driver->n_graph_launches, n < 3 ? 1 : 0);
+        }
+        mini_close(&card);
+        mini_close(&cpu);
+    }
+    mini_free(&m);
+}
+
 /* ---- what goes wrong ---- */
 
 static void assert_nothing_is_left(void) {
@@ -257,6 +356,7 @@ static void assert_nothing_is_left(void) {
     assert_int_equal(driver->n_streams, 0);
     assert_int_equal(driver->n_events, 0);
     assert_int_equal(driver->n_modules, 0);
+    assert_int_equal(driver->n_graphs, 0);
 }
 
 static puna_status try_open(mini *m, puna_error *err) {
@@ -368,6 +468,28 @@ static void test_lost_card(void **state) {
     mini_free(&m);
 }
 
+/* The card is lost while a graph is captured, or in one. */
+static void test_lost_in_a_graph(void **state) {
+    (void)state;
+    const mini_options o = two_layers();
+    mini m;
+    mini_build(&m, &o, 1);
+    for (int32_t n = 1; n < 40; n += 6) {
+        mini_run card;
+        puna_error lost = {0};
+        mini_open(&card, &m, &pn_backend_cuda);
+        MINI_TRY(mini_batch(&card, 1, (int32_t[]){0}, (int32_t[]){1}, err));
+        driver->fail_launch = n;
+        const puna_status status = mini_batch(&card, 1, (int32_t[]){1}, (int32_t[]){1}, &lost);
+        const bool is_lost = driver->fail_launch == 0;
+        driver->fail_launch = 0;
+        assert_int_equal(status, is_lost ? PUNA_E_STATE : PUNA_OK);
+        mini_close(&card);
+        assert_nothing_is_left();
+    }
+    mini_free(&m);
+}
+
 static void test_no_card(void **state) {
     (void)state;
     const mini_options o = small_with_everything();
@@ -448,9 +570,13 @@ int main(void) {
         cmocka_unit_test(test_activations_and_logits),
         cmocka_unit_test(test_batches_do_not_matter),
         cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_graphs),
+        cmocka_unit_test(test_graphs_are_bounded),
+        cmocka_unit_test(test_no_graphs),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_exact_plan),
         cmocka_unit_test(test_lost_card),
+        cmocka_unit_test(test_lost_in_a_graph),
         cmocka_unit_test(test_no_card),
         cmocka_unit_test(test_cancel),
     };

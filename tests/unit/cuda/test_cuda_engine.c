@@ -429,6 +429,7 @@ static void test_kernels_of_a_step(void **state) {
     puna_engine *card = open_on_card(PUNA_KV_F16);
     puna_seq *s = open_seq(card, 4);
     feed(s, prompt, 5);
+    driver->n_graph_launches = 0;
     for (int step = 0; step < 4; step++) {
         const long before = driver->n_kernels;
         assert_int_equal(puna_engine_step(card, events, 8, &n, &err), PUNA_OK);
@@ -436,6 +437,7 @@ static void test_kernels_of_a_step(void **state) {
          * the product that leads back, sum and norm, gate and up, GLU, down; the last sum, rows, norm, logits */
         if (step > 0) assert_int_equal(driver->n_kernels - before, 1 + 10 * TINY_LAYERS + 4);
     }
+    assert_int_equal(driver->n_graph_launches, 2); /* the second such step is captured */
     puna_seq_free(s);
     puna_engine_free(card);
 }

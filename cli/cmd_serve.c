@@ -29,6 +29,7 @@ static bool on_load(void *user, double fraction) {
     serving *s = user;
     if (fraction >= 1) {
         progress_end(&s->load);
+        progress_begin(&s->load, "uploading"); /* which may follow */
     } else {
         progress_update(&s->load, fraction, "");
     }

@@ -125,8 +125,12 @@ int session_open_engine(session *s, const options *o, int32_t n_ctx) {
     if (n_ctx > 0) engine_options.n_ctx = n_ctx;
     engine_options.progress = on_progress;
     engine_options.progress_user = &s->prefill;
-    if (puna_engine_open(s->model, &engine_options, &s->engine, &err) != PUNA_OK)
-        return print_failure(&err);
+    engine_options.upload = on_progress;
+    engine_options.upload_user = &s->load;
+    progress_begin(&s->load, "uploading");
+    const puna_status opened = puna_engine_open(s->model, &engine_options, &s->engine, &err);
+    progress_end(&s->load);
+    if (opened != PUNA_OK) return print_failure(&err);
     running_engine = s->engine;
     if (interrupted) return STATUS_INTERRUPTED;
     puna_engine_get_plan(s->engine, &plan);

@@ -153,7 +153,10 @@ static puna_status load(server *s, puna_error *err) {
     puna_model_options model = s->o->model;
     model.progress = on_load_progress;
     model.progress_user = s;
-    return pn_service_load(&s->service, &model, &s->o->chat, &s->o->scheduler, err);
+    puna_scheduler_options scheduler = s->o->scheduler;
+    scheduler.engine.upload = on_load_progress;
+    scheduler.engine.upload_user = s;
+    return pn_service_load(&s->service, &model, &s->o->chat, &scheduler, err);
 }
 
 static void step_until_ending(server *s) {

@@ -25,6 +25,10 @@ typedef struct pn_device_config {
     int32_t n_threads;
     pn_kv_type kv_type;
     int32_t card; /* the number of the card, for a backend of cards */
+    /* Share of the weights brought to a card by open, on the thread that called it; false stops with
+     * PUNA_E_CANCELLED. May be NULL. */
+    puna_progress_fn progress;
+    void *progress_user;
 } pn_device_config;
 
 /* What a device allocates, by purpose, in bytes. */

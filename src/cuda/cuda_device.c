@@ -91,8 +91,11 @@ static pn_cuda_sizes measure(const pn_plan *plan, const pn_device_config *c) {
     for (int32_t i = 0; i < plan->n_weights; i++) {
         const pn_weight *w = plan->weights[i];
         const pn_cuda_format *f = pn_cuda_format_get(w->format->id);
-        if (f)
-            s.weights += n_matrices(w) * (size_t)w->n_out * pn_cuda_row_bytes(f, (int32_t)w->n_in);
+        if (!f) continue;
+        const size_t row = pn_cuda_row_bytes(f, (int32_t)w->n_in);
+        const size_t bytes = n_matrices(w) * (size_t)w->n_out * row;
+        s.weights += bytes;
+        s.ring = max_size(s.ring, pn_cuda_ring_bytes(bytes, row));
     }
     const size_t n_batch = (size_t)c->n_batch;
     const size_t n_chunks = (size_t)pn_cuda_max_chunks(c->n_ctx);
@@ -141,7 +144,7 @@ static void cuda_memory(const pn_plan *plan, const pn_device_config *config,
                              s.moe_down + s.lists,
         .logits_bytes = s.logits,
         .scratch_bytes = s.partials,
-        .host_bytes = s.lists + host_out_bytes(plan, config, &s),
+        .host_bytes = s.lists + host_out_bytes(plan, config, &s) + PN_CUDA_RING_BUFFERS * s.ring,
     };
     for (int32_t k = 0; k < 2; k++)
         memory->activations_bytes += s.acts_q[k] + s.acts_sums[k] + s.acts_d[k];

@@ -39,6 +39,7 @@ typedef struct pn_cuda_lists {
 /* Every block on the card, in bytes. What `memory` promises is what `open` takes. */
 typedef struct pn_cuda_sizes {
     size_t weights, vectors;
+    size_t ring;     /* of each staging buffer on the host, while weights come */
     size_t page, kv; /* of all layers */
     size_t work, logits;
     size_t acts_q[2], acts_sums[2], acts_d[2]; /* for weights in blocks of 32, of 256 */
@@ -102,7 +103,10 @@ static inline int32_t pn_cuda_max_chunks(int32_t n_ctx) {
     return (n_ctx + PN_CUDA_CHUNK - 1) / PN_CUDA_CHUNK;
 }
 
-/* Copies all weights and vectors to their addresses. */
+/* Copies all weights and vectors to their addresses, through PN_CUDA_RING_BUFFERS buffers of sizes.ring bytes:
+ * what pn_cuda_ring_bytes says for the largest weight, and at least its row. */
+enum { PN_CUDA_RING_BUFFERS = 3 };
+size_t pn_cuda_ring_bytes(size_t weight_bytes, size_t row_bytes);
 puna_status pn_cuda_upload(pn_device *dev, puna_error *err);
 
 /* Gives back what is kept for replaying. The stream is idle. */

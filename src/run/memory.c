@@ -137,6 +137,8 @@ void pn_engine_measure(const puna_model *model, const puna_engine_options *o, in
         .n_ctx = n_ctx,
         .n_threads = o->n_threads,
         .kv_type = (pn_kv_type)o->kv_type,
+        .progress = o->upload,
+        .progress_user = o->upload_user,
     };
     plan->n_ctx = n_ctx;
     plan->n_batch = n_batch;

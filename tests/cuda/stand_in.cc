@@ -248,6 +248,8 @@ EXPORT int cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
     if (!p) return OUT_OF_MEMORY;
     pinned[p] = bytes;
     pn_stand_in.host_bytes += bytes;
+    if (pn_stand_in.host_bytes > pn_stand_in.host_peak)
+        pn_stand_in.host_peak = pn_stand_in.host_bytes;
     *memory = p;
     return SUCCESS;
 }
@@ -271,6 +273,17 @@ EXPORT int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, voi
     unsigned char *host = static_cast<unsigned char *>(const_cast<void *>(from));
     check_pinned(host, bytes);
     add(work{work::IN, to, 0, host, bytes, nullptr, {}, {}, {}, 0});
+    return SUCCESS;
+}
+/* With pageable memory: read before it returns, there when the default stream has been waited for. */
+EXPORT int cuMemcpyHtoD_v2(uint64_t to, const void *from, size_t bytes) {
+    NEED_CONTEXT;
+    check_range(to, bytes);
+    if (const int result = finish()) return result;
+    set_rights(PROT_READ | PROT_WRITE);
+    memcpy(reinterpret_cast<void *>(to), from, bytes);
+    set_rights(PROT_NONE);
+    pn_stand_in.n_pageable++;
     return SUCCESS;
 }
 EXPORT int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {

@@ -18,9 +18,10 @@ typedef struct stand_in {
     long fail_capture_begin, fail_capture_end, fail_instantiate, fail_graph_launch;
     /* what is so now */
     long n_allocs, n_launches, n_kernels; /* launches that were run */
-    size_t bytes, host_bytes;
+    size_t bytes, host_bytes, host_peak;
     int n_contexts, n_streams, n_events, n_modules, n_graphs;
     long n_captures, n_graph_launches;
+    long n_pageable;  /* copies of pageable memory to the device */
     char image[64];   /* how the last module loaded begins */
     int image_result; /* of loading an image that begins with "refused" */
 } stand_in;

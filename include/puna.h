@@ -511,7 +511,7 @@ typedef struct puna_engine_options {
     puna_split_mode split_mode; /* default PUNA_SPLIT_LAYER */
     int32_t main_gpu;           /* default 0 */
     float tensor_split[PUNA_MAX_GPUS];
-    puna_progress_fn upload; /* puna_engine_open: share of the weights brought to cards */
+    puna_progress_fn upload; /* puna_engine_open: share of the weights on a card, card by card */
     void *upload_user;
 } puna_engine_options;
 PUNA_API void puna_engine_options_init(puna_engine_options *options);

@@ -45,6 +45,8 @@ int64_t pn_os_now(void);
 bool pn_os_local_time(int64_t seconds, struct tm *out);
 /* Seconds on a clock that never goes back. */
 double pn_os_seconds(void);
+/* Processor seconds of the calling thread. */
+double pn_os_thread_seconds(void);
 /* 64 bits from the system's random source. */
 uint64_t pn_os_random(void);
 

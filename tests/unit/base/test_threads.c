@@ -1,6 +1,7 @@
 /* The thread team: units are claimed exactly once, barriers make writes visible, sleeping teams
- * wake, and failures leave nothing behind. */
+ * wake, threads that hold the others up are left out, and failures leave nothing behind. */
 #define _POSIX_C_SOURCE 200809L
+#include "base/pace.h"
 #include "base/threads.h"
 
 #include <fenv.h>
@@ -147,6 +148,74 @@ static void test_float_environment(void **state) {
     pn_team_close(team);
 }
 
+/* Half the time of two threads, or a quarter of many, may go into waiting; more leaves some out. */
+static void test_pace(void **state) {
+    (void)state;
+    pn_pace p = pn_pace_of(2);
+    pn_pace_after(&p, 1.0, 0.49);
+    assert_int_equal(p.n, 2);
+    pn_pace_after(&p, 1.0, 0.51);
+    assert_int_equal(p.n, 1);
+    int32_t patience = PN_PACE_PATIENCE;
+    for (int i = 0; i < 6; i++) { /* two are tried again, ever more rarely */
+        for (int32_t run = 0; run < patience; run++) {
+            assert_int_equal(p.n, 1);
+            pn_pace_after(&p, 1.0, 0.0);
+        }
+        assert_int_equal(p.n, 2);
+        pn_pace_after(&p, 1.0, 0.9);
+        patience = 2 * patience < PN_PACE_MOST_PATIENCE ? 2 * patience : PN_PACE_MOST_PATIENCE;
+    }
+    for (int32_t run = 0; run < patience; run++) pn_pace_after(&p, 1.0, 0.0);
+    for (int32_t run = 0; run < 1000; run++) { /* and kept when all is well */
+        assert_int_equal(p.n, 2);
+        pn_pace_after(&p, run % 2, 0.0);
+    }
+    p = pn_pace_of(16);
+    pn_pace_after(&p, 16.0, 8.5);
+    assert_int_equal(p.n, 7);
+    for (int32_t run = 0; run < 9 * PN_PACE_PATIENCE + 9; run++) pn_pace_after(&p, 1.0, 0.1);
+    assert_int_equal(p.n, 16);
+    pn_pace_after(&p, 1.0, 0.26);
+    assert_int_equal(p.n, 11);
+    pn_pace_after(&p, 1.0, 1.0);
+    assert_int_equal(p.n, 1);
+    p = pn_pace_of(1);
+    for (int32_t run = 0; run < 100; run++) pn_pace_after(&p, 1.0, 1.0);
+    assert_int_equal(p.n, 1);
+}
+
+typedef struct pace_job {
+    pn_team *team;
+    bool is_slow;
+    int32_t n_threads;
+} pace_job;
+
+static void wait_for_the_last(void *ctx, int32_t thread, int32_t n_threads) {
+    pace_job *job = ctx;
+    if (thread == 0) job->n_threads = n_threads;
+    for (int phase = 0; phase < 3; phase++) {
+        if (job->is_slow && thread == 1) sleep_ms(8);
+        pn_team_barrier(job->team);
+    }
+}
+
+static void test_slow_thread(void **state) {
+    (void)state;
+    pace_job job = {.is_slow = true};
+    assert_int_equal(pn_team_open(2, &job.team, NULL), PUNA_OK);
+    pn_team_run(job.team, wait_for_the_last, &job);
+    assert_int_equal(job.n_threads, 2);
+    pn_team_run(job.team, wait_for_the_last, &job);
+    assert_int_equal(job.n_threads, 1);
+    assert_int_equal(pn_team_size(job.team), 2);
+    sleep_ms(3); /* the worker left out sleeps, and comes back */
+    job.is_slow = false;
+    for (int i = 0; i < PN_PACE_PATIENCE; i++) pn_team_run(job.team, wait_for_the_last, &job);
+    assert_int_equal(job.n_threads, 2);
+    pn_team_close(job.team);
+}
+
 static void test_bad_count(void **state) {
     (void)state;
     pn_team *team = NULL;
@@ -184,7 +253,8 @@ int main(void) {
         cmocka_unit_test(test_units_claimed_once), cmocka_unit_test(test_runs),
         cmocka_unit_test(test_slow_phase),         cmocka_unit_test(test_idle_uses_no_cpu),
         cmocka_unit_test(test_float_environment),  cmocka_unit_test(test_bad_count),
-        cmocka_unit_test(test_refused_threads),
+        cmocka_unit_test(test_refused_threads),    cmocka_unit_test(test_pace),
+        cmocka_unit_test(test_slow_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* linear_codes.cu: products of weights of integer codes with int8 activations, for few rows of activations
- * (dp4a, one warp per row of weights) and for many (tensor cores, mma of int8).
+ * (dp4a, one warp per row of weights; one row of activations has a kernel of its own) and for many (tensor cores, mma of int8).
  *
  * The sums are those of the CPU (src/cpu/isa/matmul_tile.h), bit for bit: inside a block exact integers, then
  * one fused multiply-add per block in block order. So a row of activations gets the same bits alone or
@@ -22,110 +22,232 @@ PN_KERNEL(pn_quantize, pn_cuda_quantize_args, PN_CUDA_BLOCK) {
 
 /* ---- few rows ---- */
 
-/* A warp takes four groups at a time, lane l sub-block l % 8 of group l / 8. Three steps, through a little
- * shared memory: integer sums of sub-blocks; sums of groups (lane = column, group); the chain of float
- * additions (lane = column). */
-template <int n_columns> struct pn_few_memory {
-    int sums[n_columns][32][2];
-    float4 terms[n_columns][4];
+/* What a lane reads of the weights of its sub-block, before anything is computed: so that the loads of several
+ * sub-blocks are under way together. */
+template <class F> struct pn_sub_block {
+    pn_raw_codes raw;
+    int scale[2], minimum[2]; /* of each 16 weights, or of all */
+    float d, d_minimum;       /* of the sub-block, or of its group */
 };
 
-template <class F, int n_columns>
-static __device__ __forceinline__ void pn_few_sub(const uint8_t *row, const pn_cuda_layout &l,
-                                                  const pn_cuda_acts &acts, const size_t *source,
-                                                  int n, int n_groups, int group, int sub, int lane,
-                                                  pn_few_memory<n_columns> *m) {
-    unsigned words[8];
-    const pn_raw_codes raw = pn_load_codes<F>(row, l, group * PN_CUDA_SUBS + sub);
-    pn_expand_all<F>(raw, words);
-    int scale[2] = {1, 1}, minimum[2] = {1, 1};
+template <class F>
+static __device__ __forceinline__ pn_sub_block<F>
+pn_load_sub(const uint8_t *row, const pn_cuda_layout &l, int group, int sub) {
+    pn_sub_block<F> b;
+    b.raw = pn_load_codes<F>(row, l, group * PN_CUDA_SUBS + sub);
+    b.scale[0] = b.scale[1] = b.minimum[0] = b.minimum[1] = 1;
     if (F::is_256)
         for (int i = 0; i < 2; i++) {
             const int s = F::sub_weights == 16 ? 2 * sub + i : sub;
-            scale[i] = pn_scale<F>(row, l, group, s);
-            if (F::has_minimum) minimum[i] = pn_minimum<F>(row, l, group, s);
+            b.scale[i] = pn_scale<F>(row, l, group, s);
+            if (F::has_minimum) b.minimum[i] = pn_minimum<F>(row, l, group, s);
+        }
+    pn_load_head<F>(row, l, F::is_256 ? group : group * PN_CUDA_SUBS + sub, &b.d, &b.d_minimum);
+    return b;
+}
+
+/* Eight words of codes by the activations of the sub-block that begins at q, with the scales applied. */
+template <class F>
+static __device__ __forceinline__ int pn_dot_sub(const unsigned words[8], const int scale[2],
+                                                 const int8_t *q) {
+    const int4 q0 = reinterpret_cast<const int4 *>(q)[0], q1 = reinterpret_cast<const int4 *>(q)[1];
+    int first = __dp4a((int)words[0], q0.x, 0), second = __dp4a((int)words[4], q1.x, 0);
+    first = __dp4a((int)words[1], q0.y, first), second = __dp4a((int)words[5], q1.y, second);
+    first = __dp4a((int)words[2], q0.z, first), second = __dp4a((int)words[6], q1.z, second);
+    first = __dp4a((int)words[3], q0.w, first), second = __dp4a((int)words[7], q1.w, second);
+    return first * scale[0] + second * scale[1];
+}
+static __device__ __forceinline__ int pn_sum_sub(const int16_t *sums, const int minimum[2]) {
+    return sums[0] * minimum[0] + sums[1] * minimum[1];
+}
+
+/* The sum of 8 neighbouring lanes, in all of them. */
+static __device__ __forceinline__ int pn_sum_8(int x) {
+    for (int bits = 4; bits > 0; bits /= 2) x += __shfl_xor_sync(PN_LANES_ALL, x, bits);
+    return x;
+}
+
+/* One row of activations. A warp takes 16 groups at a time, in four steps of four, lane l sub-block l % 8 of
+ * group l / 8 of a step; the weights of all four are loaded first. What the groups add (blocks of 256: two
+ * products each; blocks of 32: those of their eight) goes through shared memory, padded to be free of bank
+ * conflicts, to the chain of float additions. */
+enum { pn_one_groups = 16, pn_one_steps = 4, pn_one_stride = PN_CUDA_SUBS + 1 };
+
+static_assert(sizeof(float4) * pn_one_groups * PN_CUDA_FEW_WARPS == PN_CUDA_ONE_BYTES(1) &&
+                  sizeof(float4) * pn_one_groups * pn_one_stride * PN_CUDA_FEW_WARPS ==
+                      PN_CUDA_ONE_BYTES(0),
+              "args.h");
+
+/* The chain over n groups, in all lanes. */
+template <class F>
+static __device__ __forceinline__ float pn_one_chain(const float4 *terms, int n, float acc) {
+    if (F::is_256) {
+        for (int g = 0; g < n; g++) {
+            const float4 t = terms[g];
+            acc = fmaf(t.x, t.y, acc);
+            if (F::has_minimum) acc = fmaf(t.z, t.w, acc);
+        }
+        return acc;
+    }
+    const int mine = threadIdx.x % pn_one_groups;
+    float s = 0.0f;
+    for (int i = 0; mine < n && i < PN_CUDA_SUBS; i++) {
+        const float4 t = terms[mine * pn_one_stride + i];
+        s = fmaf(t.x, t.y, s);
+        if (F::has_minimum) s = fmaf(t.z, t.w, s);
+    }
+    for (int g = 0; g < n; g++) acc += __shfl_sync(PN_LANES_ALL, s, g);
+    return acc;
+}
+
+template <class F> static __device__ __forceinline__ void pn_one(const pn_cuda_linear_args &a) {
+    PN_SHARED(memory);
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, sub = lane % PN_CUDA_SUBS;
+    const pn_row_range range = pn_rows_of(a);
+    const pn_linear_part part = pn_part_of(a);
+    const int o = part.block * PN_CUDA_FEW_WARPS + warp;
+    if (o >= part.n_out || range.n < 1) return;
+    const pn_cuda_layout l = pn_layout<F>(a.n_in);
+    const uint8_t *row = pn_part_row(part, o, l.row_bytes);
+    float4 *terms =
+        reinterpret_cast<float4 *>(memory) + warp * pn_one_groups * (F::is_256 ? 1 : pn_one_stride);
+    const int n_groups = pn_cuda_groups(a.n_in);
+    const size_t source = pn_source_row(a, range.first) * (size_t)n_groups;
+    float acc = 0.0f;
+    for (int at = 0; at < n_groups; at += pn_one_groups) {
+        pn_sub_block<F> blocks[pn_one_steps];
+#pragma unroll
+        for (int i = 0; i < pn_one_steps; i++) {
+            const int group = at + 4 * i + lane / 8;
+            if (group < n_groups) blocks[i] = pn_load_sub<F>(row, l, group, sub);
         }
 #pragma unroll
-    for (int c = 0; c < n_columns; c++) {
-        if (c >= n) break;
-        const size_t at = source[c] * (size_t)n_groups + (size_t)group;
-        const int4 *q =
-            reinterpret_cast<const int4 *>(acts.q + at * PN_CUDA_GROUP + (size_t)sub * 32);
-        const int4 q0 = q[0], q1 = q[1];
-        int first = __dp4a((int)words[0], q0.x, 0), second = __dp4a((int)words[4], q1.x, 0);
-        first = __dp4a((int)words[1], q0.y, first), second = __dp4a((int)words[5], q1.y, second);
-        first = __dp4a((int)words[2], q0.z, first), second = __dp4a((int)words[6], q1.z, second);
-        first = __dp4a((int)words[3], q0.w, first), second = __dp4a((int)words[7], q1.w, second);
-        m->sums[c][lane][0] = first * scale[0] + second * scale[1];
-        if (F::has_minimum) {
-            const int16_t *s = acts.sum_16 + at * 16 + 2 * sub;
-            m->sums[c][lane][1] = s[0] * minimum[0] + s[1] * minimum[1];
+        for (int i = 0; i < pn_one_steps; i++) {
+            const int in_round = 4 * i + lane / 8, group = at + in_round;
+            const size_t from = source + (size_t)group;
+            float d_act = 0.0f;
+            int sum = 0, second = 0;
+            if (group < n_groups) {
+                unsigned words[8];
+                pn_expand_all<F>(blocks[i].raw, words);
+                const int8_t *q = a.acts.q + from * PN_CUDA_GROUP + (size_t)sub * 32;
+                sum = pn_dot_sub<F>(words, blocks[i].scale, q);
+                if (F::has_minimum)
+                    second = pn_sum_sub(a.acts.sum_16 + from * 16 + 2 * sub, blocks[i].minimum);
+                d_act = a.acts.d[F::is_256 ? from : from * PN_CUDA_SUBS + (size_t)sub];
+            }
+            if (F::is_256) {
+                sum = pn_sum_8(sum);
+                if (F::has_minimum) second = pn_sum_8(second);
+                if (sub == 0 && group < n_groups)
+                    terms[in_round] = make_float4(blocks[i].d * d_act, (float)sum,
+                                                  -(blocks[i].d_minimum * d_act), (float)second);
+            } else if (group < n_groups) {
+                terms[in_round * pn_one_stride + sub] = make_float4(
+                    blocks[i].d * d_act, (float)sum, blocks[i].d_minimum, d_act * (float)second);
+            }
         }
+        __syncwarp();
+        const int left = n_groups - at;
+        acc = pn_one_chain<F>(terms, left < pn_one_groups ? left : pn_one_groups, acc);
+        __syncwarp();
     }
+    if (lane != 0) return;
+    if (part.bias) acc += part.bias[o];
+    part.out[(size_t)range.first * part.n_out + o] = acc;
 }
+
+/* Up to 8 rows of activations. A warp takes four groups at a time, lane l sub-block l % 8 of group l / 8, and
+ * loads those that follow before it computes. Three steps, through a little shared memory: integer sums of
+ * sub-blocks; sums of groups (lane = column, group); the chain of float additions (lane = column). A group
+ * has 9 places for its 8 sums, so that 16 lanes that read those of four columns and groups meet in no bank. */
+struct pn_few_memory {
+    int2 sums[PN_CUDA_FEW][4][PN_CUDA_SUBS + 1];
+    float4 terms[PN_CUDA_FEW][4];
+    float2 heads[4][PN_CUDA_SUBS];
+};
 
 /* What a group adds: two products (blocks of 256), or the sum of its blocks of 32. */
 template <class F>
-static __device__ __forceinline__ float4 pn_few_group(const uint8_t *row, const pn_cuda_layout &l,
-                                                      const float *d_acts, int group,
-                                                      const int (*sums)[2]) {
-    float d, minimum;
+static __device__ __forceinline__ float4 pn_few_group(const int2 *sums, const float2 *heads,
+                                                      const float *d_acts) {
     if (F::is_256) {
         int sum = 0, second = 0;
         for (int i = 0; i < PN_CUDA_SUBS; i++) {
-            sum += sums[i][0];
-            if (F::has_minimum) second += sums[i][1];
+            sum += sums[i].x;
+            if (F::has_minimum) second += sums[i].y;
         }
-        pn_load_head<F>(row, l, group, &d, &minimum);
-        return make_float4(d * d_acts[0], (float)sum, -(minimum * d_acts[0]), (float)second);
+        return make_float4(heads[0].x * d_acts[0], (float)sum, -(heads[0].y * d_acts[0]),
+                           (float)second);
     }
     float s = 0.0f;
     for (int i = 0; i < PN_CUDA_SUBS; i++) {
-        pn_load_head<F>(row, l, group * PN_CUDA_SUBS + i, &d, &minimum);
-        s = fmaf(d * d_acts[i], (float)sums[i][0], s);
-        if (F::has_minimum) s = fmaf(minimum, d_acts[i] * (float)sums[i][1], s);
+        s = fmaf(heads[i].x * d_acts[i], (float)sums[i].x, s);
+        if (F::has_minimum) s = fmaf(heads[i].y, d_acts[i] * (float)sums[i].y, s);
     }
     return make_float4(s, 0.0f, 0.0f, 0.0f);
 }
 
-template <class F, int n_columns>
-static __device__ __forceinline__ void pn_few(const pn_cuda_linear_args &a) {
+/* A lane's sub-block for all columns; sources: where the groups of each begin. */
+template <class F>
+static __device__ __forceinline__ void pn_few_sub(const pn_sub_block<F> &block,
+                                                  const pn_cuda_acts &acts, const size_t *sources,
+                                                  int n, int group, int lane, pn_few_memory *m) {
+    const int sub = lane % PN_CUDA_SUBS, in_step = lane / PN_CUDA_SUBS;
+    unsigned words[8];
+    pn_expand_all<F>(block.raw, words);
+    m->heads[in_step][sub] = float2{block.d, block.d_minimum};
+#pragma unroll
+    for (int c = 0; c < PN_CUDA_FEW; c++) {
+        if (c >= n) break;
+        const size_t at = sources[c] + (size_t)group;
+        int2 sums = {0, 0};
+        sums.x = pn_dot_sub<F>(words, block.scale, acts.q + at * PN_CUDA_GROUP + (size_t)sub * 32);
+        if (F::has_minimum) sums.y = pn_sum_sub(acts.sum_16 + at * 16 + 2 * sub, block.minimum);
+        m->sums[c][in_step][sub] = sums;
+    }
+}
+
+template <class F> static __device__ __forceinline__ void pn_few(const pn_cuda_linear_args &a) {
     PN_SHARED(memory);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const pn_row_range range = pn_rows_of(a);
     const pn_linear_part part = pn_part_of(a);
-    const int o = part.block * PN_CUDA_FEW_WARPS + warp, first = blockIdx.y * n_columns;
+    const int o = part.block * PN_CUDA_FEW_WARPS + warp, first = blockIdx.y * PN_CUDA_FEW;
     if (o >= part.n_out || first >= range.n) return;
-    const int n = range.n - first < n_columns ? range.n - first : n_columns;
-    size_t source[n_columns];
+    const int n = range.n - first < PN_CUDA_FEW ? range.n - first : PN_CUDA_FEW;
+    const int n_groups = pn_cuda_groups(a.n_in), column = lane / 4, in_step = lane % 4;
+    size_t sources[PN_CUDA_FEW];
 #pragma unroll
-    for (int c = 0; c < n_columns; c++)
-        source[c] = pn_source_row(a, range.first + first + (c < n ? c : 0));
+    for (int c = 0; c < PN_CUDA_FEW; c++)
+        sources[c] = pn_source_row(a, range.first + first + (c < n ? c : 0)) * (size_t)n_groups;
     const pn_cuda_layout l = pn_layout<F>(a.n_in);
     const uint8_t *row = pn_part_row(part, o, l.row_bytes);
-    pn_few_memory<n_columns> *m = reinterpret_cast<pn_few_memory<n_columns> *>(memory) + warp;
-    const int n_groups = pn_cuda_groups(a.n_in), column = lane / 4;
+    pn_few_memory *m = reinterpret_cast<pn_few_memory *>(memory) + warp;
     const size_t my_source =
         pn_source_row(a, range.first + first + (column < n ? column : 0)) * (size_t)n_groups;
     float acc = 0.0f;
+    pn_sub_block<F> block, next;
+    if (lane / 8 < n_groups) block = pn_load_sub<F>(row, l, lane / 8, lane % 8);
     for (int at = 0; at < n_groups; at += 4) {
-        const int group = at + lane / 8, term = at + lane % 4;
-        if (group < n_groups)
-            pn_few_sub<F, n_columns>(row, l, a.acts, source, n, n_groups, group, lane % 8, lane, m);
+        const int group = at + lane / 8, term = at + in_step;
+        if (group + 4 < n_groups) next = pn_load_sub<F>(row, l, group + 4, lane % 8);
+        if (group < n_groups) pn_few_sub<F>(block, a.acts, sources, n, group, lane, m);
         __syncwarp();
         if (column < n && term < n_groups)
-            m->terms[column][lane % 4] =
-                pn_few_group<F>(row, l, a.acts.d + (my_source + (size_t)term) * (F::is_256 ? 1 : 8),
-                                term, m->sums[column] + lane % 4 * 8);
+            m->terms[column][in_step] = pn_few_group<F>(
+                m->sums[column][in_step], m->heads[in_step],
+                a.acts.d + (my_source + (size_t)term) * (F::is_256 ? 1 : PN_CUDA_SUBS));
         __syncwarp();
-        if (column >= n || lane % 4 != 0) continue;
+        block = next;
+        if (column >= n || in_step != 0) continue;
         for (int i = 0; i < 4 && at + i < n_groups; i++) {
             const float4 t = m->terms[column][i];
             acc = F::is_256 ? fmaf(t.x, t.y, acc) : acc + t.x;
             if (F::is_256 && F::has_minimum) acc = fmaf(t.z, t.w, acc);
         }
     }
-    if (column >= n || lane % 4 != 0) return;
+    if (column >= n || in_step != 0) return;
     if (part.bias) acc += part.bias[o];
     part.out[(size_t)(range.first + first + column) * part.n_out + o] = acc;
 }
@@ -144,9 +266,7 @@ struct pn_many_memory {
 };
 
 static_assert(sizeof(pn_many_memory) == PN_CUDA_MANY_BYTES, "args.h");
-static_assert(sizeof(pn_few_memory<PN_CUDA_FEW>) * PN_CUDA_FEW_WARPS ==
-                  PN_CUDA_FEW_BYTES(PN_CUDA_FEW),
-              "args.h");
+static_assert(sizeof(pn_few_memory) * PN_CUDA_FEW_WARPS == PN_CUDA_FEW_BYTES, "args.h");
 
 /* The sums that meet the minimums, in two signed bytes: 128 * high + low. */
 template <class F>
@@ -384,10 +504,10 @@ template <class F> static __device__ __forceinline__ void pn_embed(const pn_cuda
 
 #define CODES(format, low, high, of_256, sub, minimum, off, levels)                                \
     PN_KERNEL(pn_few_1_##format, pn_cuda_linear_args, PN_CUDA_BLOCK) {                             \
-        pn_few<format##_codes, 1>(a);                                                              \
+        pn_one<format##_codes>(a);                                                                 \
     }                                                                                              \
     PN_KERNEL(pn_few_8_##format, pn_cuda_linear_args, PN_CUDA_BLOCK) {                             \
-        pn_few<format##_codes, PN_CUDA_FEW>(a);                                                    \
+        pn_few<format##_codes>(a);                                                                 \
     }                                                                                              \
     PN_KERNEL(pn_many_##format, pn_cuda_linear_args, PN_CUDA_BLOCK) {                              \
         pn_many<format##_codes>(a);                                                                \

@@ -202,11 +202,10 @@ static puna_status product(const walk *w, const pn_op *op, const pn_cuda_weight 
         grid[0] += blocks_of((size_t)weights[i]->w->n_out, per_block);
     }
     if (n_rows == 1)
-        return launch(w, one->few_1, grid, is_codes ? PN_CUDA_FEW_BYTES(1) : 0, args, op, err);
+        return launch(w, one->few_1, grid, is_codes ? PN_CUDA_ONE_BYTES(one->format->is_256) : 0,
+                      args, op, err);
     grid[1] = blocks_of(n_rows, is_few ? PN_CUDA_FEW : PN_CUDA_MANY_COLUMNS);
-    if (is_few)
-        return launch(w, one->few_8, grid, is_codes ? PN_CUDA_FEW_BYTES(PN_CUDA_FEW) : 0, args, op,
-                      err);
+    if (is_few) return launch(w, one->few_8, grid, is_codes ? PN_CUDA_FEW_BYTES : 0, args, op, err);
     return launch(w, one->many, grid, PN_CUDA_MANY_BYTES, args, op, err);
 }
 

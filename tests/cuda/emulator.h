@@ -27,6 +27,12 @@ struct emu_uint3 {
 struct uint2 {
     unsigned x, y;
 };
+struct alignas(8) int2 {
+    int x, y;
+};
+struct alignas(8) float2 {
+    float x, y;
+};
 struct alignas(16) uint4 {
     unsigned x, y, z, w;
 };

@@ -3,7 +3,8 @@
  *
  * Work given to a stream waits until someone synchronises: buffers that the host reuses too early show. Memory
  * of the device has no access rights except while that work runs, so the host cannot touch it; each block
- * ends at a page without rights, and begins behind one. New memory is filled with ones (floats: NaN).
+ * ends at a page without rights, and begins behind one; what is left of its own pages is looked at after every
+ * kernel. New memory is filled with ones (floats: NaN).
  * Asynchronous copies must use memory from cuMemHostAlloc. Between the beginning and the end of a capture work is recorded
  * and not run; a graph that is launched is that work once more. Misuse ends the program with a message. */
 #include "emulator.h"
@@ -106,6 +107,29 @@ void check_pinned(const unsigned char *host, size_t bytes) {
         misuse("an asynchronous copy with memory that is not pinned");
 }
 
+/* The bytes of a block's pages that are not its own. */
+enum { CANARY = 0xc3 };
+void guard(const block &b, unsigned char *at) {
+    memset(b.mapping + PAGE, CANARY, (size_t)(at - b.mapping) - PAGE);
+    memset(at + b.bytes, CANARY, (size_t)(b.mapping + b.mapping_bytes - PAGE - at) - b.bytes);
+}
+bool is_whole(const unsigned char *from, const unsigned char *end) {
+    for (; from < end; from++)
+        if (*from != CANARY) return false;
+    return true;
+}
+void check_guards(const char *kernel) {
+    for (const auto &entry : blocks) {
+        const block &b = entry.second;
+        const unsigned char *const at = reinterpret_cast<unsigned char *>(entry.first);
+        if (is_whole(b.mapping + PAGE, at) &&
+            is_whole(at + b.bytes, b.mapping + b.mapping_bytes - PAGE))
+            continue;
+        fprintf(stderr, "stand-in driver: %s wrote beside a block of %zu bytes\n", kernel, b.bytes);
+        abort();
+    }
+}
+
 void run(const work &w) {
     switch (w.kind) {
     case work::IN: memcpy(reinterpret_cast<void *>(w.to), w.host, w.bytes); break;
@@ -116,6 +140,7 @@ void run(const work &w) {
     case work::LAUNCH:
         pn_stand_in.n_kernels++;
         emu_launch(w.kernel, w.args.data(), w.grid, w.threads, w.shared_bytes, pn_stand_in.seed++);
+        check_guards(w.kernel->name);
         break;
     }
 }
@@ -224,6 +249,7 @@ EXPORT int cuMemAlloc_v2(uint64_t *address, size_t bytes) {
     unsigned char *at = b.mapping + b.mapping_bytes - PAGE - room;
     mprotect(b.mapping + PAGE, b.mapping_bytes - 2 * PAGE, PROT_READ | PROT_WRITE);
     memset(at, 0xff, bytes);
+    guard(b, at);
     mprotect(b.mapping + PAGE, b.mapping_bytes - 2 * PAGE, PROT_NONE);
     *address = reinterpret_cast<uint64_t>(at);
     blocks[*address] = b;

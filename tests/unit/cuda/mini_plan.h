@@ -211,6 +211,18 @@ static inline void mini_build(mini *m, const mini_options *o, uint64_t seed) {
     MINI_TRY(pn_plan_finish(&m->plan, err));
 }
 
+/* Lays the values of the workspace out anew: each in a place of its own, with MINI_GAP floats a row behind it that
+ * nobody may write. */
+enum { MINI_GAP = 16 };
+static inline void mini_spread(mini *m) {
+    int64_t at = 0;
+    for (int32_t v = 0; v < m->plan.n_values; v++) {
+        m->plan.values[v].offset = at;
+        at += (int64_t)pn_round_up((size_t)m->plan.values[v].width, 16) + MINI_GAP;
+    }
+    m->plan.floats_per_row = at;
+}
+
 static inline void mini_free(mini *m) {
     for (int32_t i = 0; i < m->n_blocks; i++) free(m->blocks[i]);
     pn_plan_free(&m->plan);

@@ -52,15 +52,47 @@ static void run_both(mini_run *cpu, mini_run *card, int32_t n_seqs, const int32_
 }
 
 /* A prompt of many rows beside others, then few rows, then single ones. */
+/* Fills what lies between the values of the card's workspace, or looks whether it is as it was. */
+static void guard_values(pn_device *dev, bool fill) {
+    const pn_cuda_driver *d = &dev->driver;
+    const size_t n_batch = (size_t)dev->config.n_batch;
+    const int32_t n_values = dev->plan->n_values;
+    for (int32_t v = 0; v < n_values; v++) {
+        const pn_value_info *info = &dev->plan->values[v];
+        const size_t begin = ((size_t)info->offset + (size_t)info->width) * n_batch,
+                     end = (size_t)(v + 1 < n_values ? info[1].offset : dev->plan->floats_per_row) *
+                           n_batch,
+                     bytes = (end - begin) * sizeof(float);
+        void *pinned;
+        assert_int_equal(d->context_set(dev->context), 0);
+        assert_int_equal(d->host_alloc(&pinned, bytes, 0), 0);
+        const uint64_t address = dev->work + begin * sizeof(float);
+        memset(pinned, 0xc3, bytes);
+        if (fill)
+            assert_int_equal(d->copy_in(address, pinned, bytes, dev->stream), 0);
+        else
+            assert_int_equal(d->copy_out(pinned, address, bytes, dev->stream), 0);
+        assert_int_equal(d->stream_wait(dev->stream), 0);
+        for (size_t i = 0; i < bytes; i++)
+            if (((unsigned char *)pinned)[i] != 0xc3)
+                fail_msg("a kernel wrote %zu bytes behind the value \"%s\" of the workspace", i,
+                         info->name);
+        assert_int_equal(d->host_free(pinned), 0);
+    }
+}
+
 static void check(const mini_options *o, int32_t n_prompt) {
     mini m;
     mini_run cpu, card;
     mini_build(&m, o, 42);
+    mini_spread(&m);
     mini_open(&cpu, &m, &pn_backend_cpu);
     mini_open(&card, &m, &pn_backend_cuda);
+    guard_values(card.device, true);
     run_both(&cpu, &card, 2, (int32_t[]){0, 0}, (int32_t[]){n_prompt, 5});
     run_both(&cpu, &card, 3, (int32_t[]){n_prompt, 5, 0}, (int32_t[]){1, 1, 4});
     run_both(&cpu, &card, 1, (int32_t[]){n_prompt + 1}, (int32_t[]){1});
+    guard_values(card.device, false);
     mini_close(&card);
     mini_close(&cpu);
     mini_free(&m);
@@ -265,6 +297,7 @@ static mini_options two_layers(void) {
  * CPU. */
 static void test_graphs(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     const mini_options o = two_layers();
     mini m;
     mini_run cpu, card;
@@ -299,6 +332,7 @@ static void test_graphs(void **state) {
 /* More shapes than are kept. */
 static void test_graphs_are_bounded(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     const mini_options o = two_layers();
     mini m;
     mini_run cpu, card;
@@ -321,6 +355,7 @@ static void test_graphs_are_bounded(void **state) {
 /* A graph that cannot be made or launched: the same bits without. */
 static void test_no_graphs(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     const mini_options o = two_layers();
     mini m;
     mini_build(&m, &o, 7);
@@ -382,6 +417,7 @@ static mini_options small_with_everything(void) {
 
 static void test_out_of_memory(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     const mini_options o = small_with_everything();
     mini m;
     puna_error err;
@@ -421,6 +457,7 @@ static void test_out_of_memory(void **state) {
 /* What `memory` promises is what `open` takes. */
 static void test_exact_plan(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     const mini_options o = small_with_everything();
     mini m;
     mini_run card;
@@ -438,6 +475,7 @@ static void test_exact_plan(void **state) {
 
 static void test_lost_card(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     const mini_options o = small_with_everything();
     mini m;
     mini_build(&m, &o, 1);
@@ -472,6 +510,7 @@ static void test_lost_card(void **state) {
 /* The card is lost while a graph is captured, or in one. */
 static void test_lost_in_a_graph(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     const mini_options o = two_layers();
     mini m;
     mini_build(&m, &o, 1);
@@ -493,6 +532,7 @@ static void test_lost_in_a_graph(void **state) {
 
 static void test_no_card(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     const mini_options o = small_with_everything();
     mini m;
     puna_error err;

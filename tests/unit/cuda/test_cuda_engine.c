@@ -65,6 +65,7 @@ static void test_saved_between_devices(void **state) {
 
 static void test_plan_of_card(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     puna_engine *card = open_on_card(PUNA_KV_F16);
     puna_memory_plan plan = {.size = sizeof plan};
     puna_engine_get_plan(card, &plan);
@@ -102,6 +103,7 @@ static void assert_on_cpu(const puna_engine_options *options, puna_status status
 
 static void test_reasons(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     puna_engine_options o = engine_options(1, 40, 1);
     o.n_gpu_layers = 1000;
     puna_engine *card = open_engine_with(&o);
@@ -296,6 +298,7 @@ static void test_progress_and_cancel(void **state) {
 /* What the plan says of each device is what it takes. */
 static void test_plan_of_a_split(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     uint64_t kv_bytes = 0, layer_bytes = 0;
     for (int32_t n = 1; n <= TINY_LAYERS + 1; n++) {
         puna_engine *e = open_split(n, PUNA_KV_Q8_0);
@@ -326,6 +329,7 @@ static void test_plan_of_a_split(void **state) {
 /* No allocation may fail without everything being given back: of the card, pinned, and of the machine. */
 static void test_out_of_memory(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     puna_engine_options o = engine_options(1, 40, 1);
     o.n_gpu_layers = 2;
     o.gpu_required = true;
@@ -352,6 +356,7 @@ static void test_out_of_memory(void **state) {
 /* As many layers as fit, and what happens when less is free at the end than was seen. */
 static void test_auto(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     puna_engine_options o = engine_options(1, 40, 1);
     puna_memory_plan plans[TINY_LAYERS + 2] = {{.size = sizeof plans[0]}};
     puna_memory_plan plan = {.size = sizeof plan};
@@ -382,6 +387,7 @@ static void test_auto(void **state) {
 /* A context that was not asked for is cut to what the card holds. */
 static void test_context_that_fits(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     puna_engine_options o = engine_options(1, 40, 1);
     puna_memory_plan plan = {.size = sizeof plan};
     puna_error err;
@@ -401,6 +407,7 @@ static void test_context_that_fits(void **state) {
 /* A step that the card fails in says so, and the process lives. */
 static void test_card_lost_in_a_step(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     puna_event events[8];
     int32_t prompt[5], n;
     puna_error err;
@@ -422,6 +429,7 @@ static void test_card_lost_in_a_step(void **state) {
 /* Kernels of a decode step: fused, so about ten a layer. */
 static void test_kernels_of_a_step(void **state) {
     (void)state;
+    ONLY_STAND_IN();
     puna_event events[8];
     int32_t prompt[5], n = 0;
     puna_error err;

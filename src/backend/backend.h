@@ -20,6 +20,7 @@ _Static_assert((int)PN_KV_F16 == (int)PUNA_KV_F16 && (int)PN_KV_F32 == (int)PUNA
 typedef struct pn_device_config {
     int32_t n_batch;  /* rows of a batch at most */
     int32_t n_logits; /* rows of logits held at once; more are handed over block by block */
+    int32_t n_picks;  /* rows of a batch of which less than all logits may be wanted */
     int32_t n_pages;  /* KV pages */
     int32_t n_ctx;    /* positions of one sequence at most */
     int32_t n_threads;

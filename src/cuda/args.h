@@ -50,7 +50,9 @@ enum {
     PN_CUDA_PAGE = 64,
     PN_CUDA_MAX_HEAD = 512,
     PN_CUDA_MAX_EXPERTS = 1024,
-    PN_CUDA_MAX_USED = 64
+    PN_CUDA_MAX_USED = 64,
+    PN_CUDA_PICK_THREADS = 512, /* of the block that picks from a row of logits */
+    PN_CUDA_PICK_BLOCK = 64     /* logits whose maximum and sum are kept: PN_PICK_BLOCK */
 };
 
 /* Shared memory of the blocks; the kernels check that it is what they use. */
@@ -64,6 +66,7 @@ enum {
 #define PN_CUDA_ATTENTION_BYTES      (PN_CUDA_QUERIES * 4u * (PN_CUDA_PAGE + 8u + PN_CUDA_MAX_HEAD))
 #define PN_CUDA_ROWS_BYTES(n_cached) (16u + 4u * (n_cached))
 #define PN_CUDA_ROUTE_BYTES          (PN_CUDA_BLOCK / 32 * 2u * 4u * PN_CUDA_MAX_USED)
+#define PN_CUDA_PICK_BYTES (PN_CUDA_PICK_THREADS * 8u + 256u * 4u + 2048u * 4u + 64u)
 
 typedef struct pn_cuda_layout {
     uint32_t high_at, scales_at, minimums_at, heads_at, row_bytes; /* low_at is 0 */
@@ -240,5 +243,30 @@ typedef struct pn_cuda_combine_args {
     float *out; /* [n_rows][width] */
     int32_t n_used, width;
 } pn_cuda_combine_args;
+
+/* What is picked of a row of logits (backend/pick.h). What comes back lies at out_at words of 8 bytes:
+ * a head, the best as (int32 id, float logit) [n_best], the logits of ids [n_ids], and when random >= 0
+ * those of a block [PN_CUDA_PICK_BLOCK]. */
+typedef struct pn_cuda_pick {
+    int32_t n_best, n_ids; /* n_best 0: nothing */
+    uint32_t ids_at, out_at;
+    double scale, random;
+} pn_cuda_pick;
+
+typedef struct pn_cuda_picked {
+    int32_t n_best, block;
+    double total, before;
+} pn_cuda_picked;
+
+/* maxima, sums: of blocks of logits; blockIdx.y or blockIdx.x is the row. */
+typedef struct pn_cuda_pick_args {
+    const float *logits; /* [row][n_vocab] */
+    const pn_cuda_pick *picks; /* [row] */
+    const int32_t *ids;
+    uint32_t *maxima; /* [row][n_blocks] in the order of pick.cu */
+    double *sums;     /* [row][n_blocks] of exp((logit - maximum) scale) */
+    uint64_t *out;
+    int32_t n_vocab, n_blocks;
+} pn_cuda_pick_args;
 
 #endif

@@ -111,6 +111,7 @@ static pn_cuda_sizes measure(const pn_plan *plan, const pn_device_config *c) {
     s.logits = (size_t)plan->n_vocab * (size_t)c->n_logits * sizeof(float);
     measure_ops(plan, n_batch, &s);
     measure_lists(plan, c, &s);
+    s.picks = pn_cuda_measure_picks(plan, c);
     return s;
 }
 
@@ -142,9 +143,10 @@ static void cuda_memory(const pn_plan *plan, const pn_device_config *config,
         .kv_bytes_per_page = s.page,
         .activations_bytes = s.work + s.moe_scores + 4 * s.moe_pairs + s.moe_first + 2 * s.moe_ff +
                              s.moe_down + s.lists,
-        .logits_bytes = s.logits,
+        .logits_bytes = s.logits + s.picks.bytes,
         .scratch_bytes = s.partials,
-        .host_bytes = s.lists + host_out_bytes(plan, config, &s) + PN_CUDA_RING_BUFFERS * s.ring,
+        .host_bytes = s.lists + s.picks.host_bytes + host_out_bytes(plan, config, &s) +
+                      PN_CUDA_RING_BUFFERS * s.ring,
     };
     for (int32_t k = 0; k < 2; k++)
         memory->activations_bytes += s.acts_q[k] + s.acts_sums[k] + s.acts_d[k];
@@ -157,7 +159,7 @@ typedef struct block {
     uint64_t *address;
     size_t bytes;
 } block;
-enum { N_BLOCKS = 19 };
+enum { N_BLOCKS = 20 };
 
 static void list_blocks(pn_device *dev, block blocks[N_BLOCKS]) {
     const pn_cuda_sizes *s = &dev->sizes;
@@ -167,6 +169,7 @@ static void list_blocks(pn_device *dev, block blocks[N_BLOCKS]) {
         {&dev->logits, s->logits},
         {&dev->partials, s->partials},
         {&dev->lists, s->lists},
+        {&dev->picks, s->picks.bytes},
         {&dev->acts_q[0], s->acts_q[0]},
         {&dev->acts_q[1], s->acts_q[1]},
         {&dev->acts_sums[0], s->acts_sums[0]},
@@ -197,6 +200,7 @@ static void give_back_memory(pn_device *dev) {
     for (int32_t i = 0; dev->kv && i < dev->plan->n_attns; i++)
         if (dev->kv[i]) (void)d->free(dev->kv[i]);
     if (dev->host_lists) (void)d->host_free(dev->host_lists);
+    if (dev->host_picks) (void)d->host_free(dev->host_picks);
     if (dev->host_out) (void)d->host_free(dev->host_out);
 }
 
@@ -261,6 +265,8 @@ static puna_status take_memory(pn_device *dev, puna_error *err) {
         PN_TRY(take(dev, blocks[i].address, blocks[i].bytes, "the batch", err));
     PN_TRY(take(dev, &dev->moe_down, dev->sizes.moe_down, "the batch", err));
     PN_TRY(take_host(dev, &dev->host_lists, dev->sizes.lists, err));
+    if (dev->sizes.picks.host_bytes > 0)
+        PN_TRY(take_host(dev, &dev->host_picks, dev->sizes.picks.host_bytes, err));
     dev->host_out_bytes = host_out_bytes(plan, &dev->config, &dev->sizes);
     return take_host(dev, &dev->host_out, dev->host_out_bytes, err);
 }
@@ -287,6 +293,8 @@ static puna_status find_kernels(pn_device *dev, puna_error *err) {
     PN_TRY(find_kernel(dev, &k->group, "pn_", "group", err));
     PN_TRY(find_kernel(dev, &k->combine, "pn_", "combine", err));
     PN_TRY(find_kernel(dev, &k->attention_merge, "pn_", "attention_merge", err));
+    PN_TRY(find_kernel(dev, &k->pick_blocks, "pn_", "pick_blocks", err));
+    PN_TRY(find_kernel(dev, &k->pick, "pn_", "pick", err));
     PN_TRY(find_kernel(dev, &k->rows, "pn_rows_", kv, err));
     PN_TRY(find_kernel(dev, &k->attention_128, "pn_attention_128_", kv, err));
     PN_TRY(find_kernel(dev, &k->attention_256, "pn_attention_256_", kv, err));
@@ -481,7 +489,8 @@ static puna_status cuda_run(pn_device *dev, const pn_batch *batch, puna_error *e
     PN_TRY(pn_cuda_check(&dev->driver,
                          dev->driver.copy_in(dev->lists, dev->host_lists, bytes, dev->stream),
                          "copying a batch to the card", err));
-    const puna_status status = compute(dev, batch, err);
+    puna_status status = pn_cuda_send_picks(dev, batch, err);
+    if (status == PUNA_OK) status = compute(dev, batch, err);
     if (status == PUNA_OK) return PUNA_OK;
     (void)dev->driver.stream_wait(dev->stream); /* nothing may run on when we return */
     return status;

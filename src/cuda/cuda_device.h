@@ -36,6 +36,12 @@ typedef struct pn_cuda_lists {
     size_t tables;                        /* int32 [sequences, at most n_tables][table_width] */
 } pn_cuda_lists;
 
+/* The memory for what is picked of logits (pick.c), in bytes. */
+typedef struct pn_cuda_pick_sizes {
+    size_t maxima_at, sums_at, out_at, out_bytes;
+    size_t bytes, host_bytes;
+} pn_cuda_pick_sizes;
+
 /* Every block on the card, in bytes. What `memory` promises is what `open` takes. */
 typedef struct pn_cuda_sizes {
     size_t weights, vectors;
@@ -46,6 +52,7 @@ typedef struct pn_cuda_sizes {
     size_t partials;
     size_t moe_scores, moe_pairs, moe_first, moe_ff, moe_down; /* pairs: each of four lists */
     size_t lists;
+    pn_cuda_pick_sizes picks;
     int32_t n_tables, table_width, max_rot;
 } pn_cuda_sizes;
 
@@ -53,6 +60,7 @@ typedef struct pn_cuda_sizes {
 typedef struct pn_cuda_kernels {
     void *quantize, *glu, *cap, *select, *attention_merge;
     void *route, *group, *combine;
+    void *pick_blocks, *pick;
     void *rows, *attention_128, *attention_256, *attention_512; /* by the size of a head */
 } pn_cuda_kernels;
 
@@ -71,11 +79,13 @@ struct pn_device {
     pn_cuda_weight *weights; /* [plan->n_weights] */
     pn_cuda_op *ops;         /* [plan->n_ops] */
     uint64_t *kv;            /* [plan->n_attns] pages of each layer */
-    uint64_t vectors, work, logits, partials, lists;
+    uint64_t vectors, work, logits, partials, lists, picks;
     uint64_t acts_q[2], acts_sums[2], acts_d[2]; /* for weights in blocks of 32, of 256 */
     uint64_t moe_scores, moe_chosen, moe_weights, moe_places, moe_rows, moe_first;
     uint64_t moe_gate, moe_up, moe_down;
     unsigned char *host_lists; /* pinned, sizes.lists */
+    unsigned char *host_picks; /* pinned, sizes.picks.host_bytes */
+    int32_t n_picks;           /* rows of the batch of which only a part comes back */
     unsigned char *host_out;   /* pinned: rows that come back */
     size_t host_out_bytes;
     double *rope_freqs;     /* [n_ropes][max_rot / 2] */
@@ -119,5 +129,15 @@ puna_status pn_cuda_walk(pn_device *dev, const pn_batch *batch, puna_error *err)
 pn_cuda_lists pn_cuda_lists_of(const pn_plan *plan, int32_t max_rot, int32_t n_rows);
 /* Fills host_lists from the batch; *bytes gets how many of them are used. */
 void pn_cuda_fill_lists(pn_device *dev, const pn_batch *batch, size_t *bytes);
+
+/* Logits leave the card (pick.c). Sends what is wanted of them, with the batch. */
+pn_cuda_pick_sizes pn_cuda_measure_picks(const pn_plan *plan, const pn_device_config *config);
+puna_status pn_cuda_send_picks(pn_device *dev, const pn_batch *batch, puna_error *err);
+/* Picks from the rows [at, at + n) of the batch's logits, which are at dev->logits. */
+puna_status pn_cuda_pick_rows(pn_device *dev, const pn_batch *batch, int32_t at, int32_t n,
+                              puna_error *err);
+/* Reads back what is wanted of these rows, waits for it and hands it out. */
+puna_status pn_cuda_hand_out_logits(pn_device *dev, const pn_batch *batch, int32_t at, int32_t n,
+                                    puna_error *err);
 
 #endif

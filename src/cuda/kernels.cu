@@ -3,4 +3,5 @@
 #include "cuda/linear_codes.cu"
 #include "cuda/linear_float.cu"
 #include "cuda/moe.cu"
+#include "cuda/pick.cu"
 #include "cuda/rows.cu"

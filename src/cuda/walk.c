@@ -452,10 +452,8 @@ static puna_status logits(walk *w, int32_t i, puna_error *err) {
         PN_TRY(product(w, op, own->w, &out, 1, &args, 1, err));
         if (op->scale != 1.0f || op->softcap > 0.0f)
             PN_TRY(cap(w, op, dev->logits, (size_t)n * n_vocab, err));
-        PN_TRY(read_back(w, dev->logits, (size_t)n * n_vocab * sizeof(float), err));
-        for (int32_t k = 0; k < n; k++)
-            b->on_logits(b->user, b->output_rows[b->logit_outputs[at + k]],
-                         (const float *)(const void *)dev->host_out + (size_t)k * n_vocab);
+        PN_TRY(pn_cuda_pick_rows(w->dev, b, at, n, err));
+        PN_TRY(pn_cuda_hand_out_logits(w->dev, b, at, n, err));
     }
     return PUNA_OK;
 }

@@ -17,10 +17,8 @@ puna_status pn_seq_draw(puna_seq *s, const float *logits, int32_t *token, puna_e
             return pn_fail(err, PUNA_E_CANCELLED, "edit_logits asked to stop after %d tokens",
                            s->n_tokens);
     }
-    /* llama-cpp-python's penalties do not know the prompt */
-    const int32_t from = o->sampler.chain == PUNA_CHAIN_LLAMA_CPP_PYTHON ? s->n_fed : 0;
-    return pn_sampler_draw(s->setup.sampler, logits, s->tokens + from, s->n_tokens - from, token,
-                           err);
+    const pn_history h = pn_seq_history(s, s->n_tokens);
+    return pn_sampler_draw(s->setup.sampler, logits, h.tokens, h.n, token, err);
 }
 
 static puna_event blank(puna_seq *s) {
@@ -42,12 +40,6 @@ static void finish(puna_seq *s, puna_finish why, int32_t stop, puna_event *event
     event->stop = stop;
     s->active = false;
     s->at_length = event->finish == PUNA_FINISH_LENGTH;
-}
-
-/* NONE while the sequence has room for another token. */
-static puna_finish at_limit(const puna_seq *s) {
-    if (s->n_left == 0) return PUNA_FINISH_LENGTH;
-    return s->n_tokens == s->engine->n_ctx ? PUNA_FINISH_CONTEXT : PUNA_FINISH_NONE;
 }
 
 /* of_step: the token's number in this step. */
@@ -78,11 +70,16 @@ static int32_t append(puna_seq *s, int32_t token, int32_t of_step, puna_event *e
     events[0].text_bytes = piece.n_bytes;
     s->stats.n_sampled++;
     if (s->n_left > 0) s->n_left--;
-    const puna_finish limit = at_limit(s);
+    const puna_finish limit = pn_seq_limit(s);
     if (limit == PUNA_FINISH_NONE && piece.stop < 0) return 1;
     events[1] = blank(s);
     finish(s, limit, piece.stop, &events[1]);
     return 2;
+}
+
+static puna_status draw(puna_seq *s, int32_t *token, puna_error *err) {
+    if (s->is_picked[0]) return pn_picks_draw(s, token, err);
+    return pn_seq_draw(s, s->logits, token, err);
 }
 
 /* Draws and appends one token. *right: it was the guess at its place. */
@@ -91,7 +88,7 @@ static int32_t sample(puna_seq *s, int32_t of_step, puna_event *events, bool *ri
     puna_error *const error = &events[0].error;
     events[0] = blank(s);
     *right = false;
-    if (pn_seq_draw(s, s->logits, &token, error) != PUNA_OK ||
+    if (draw(s, &token, error) != PUNA_OK ||
         pn_sampler_accept(s->setup.sampler, token, error) != PUNA_OK) {
         events[0].kind = PUNA_EVENT_FAILED;
         s->active = false;
@@ -106,6 +103,7 @@ static void take_guess(puna_seq *s, int32_t row) {
     const puna_seq_options *o = &s->setup.options;
     const int32_t n_vocab = s->engine->plan->n_vocab;
     memcpy(s->logits, s->logits + (size_t)row * (size_t)n_vocab, (size_t)n_vocab * sizeof(float));
+    s->is_picked[0] = s->is_picked[row];
     s->n_computed++;
     s->has_logits = true;
     if (o->on_logits && s->n_tokens > s->n_shown)
@@ -115,7 +113,7 @@ static void take_guess(puna_seq *s, int32_t row) {
 
 int32_t pn_seq_advance(puna_seq *s, puna_event *events) {
     pn_seq_text_step(&s->setup.text);
-    const puna_finish limit = at_limit(s);
+    const puna_finish limit = pn_seq_limit(s);
     if (limit != PUNA_FINISH_NONE) {
         events[0] = blank(s);
         finish(s, limit, -1, &events[0]);

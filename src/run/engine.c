@@ -35,7 +35,15 @@ static bool take_rows(puna_engine *e) {
     return true;
 }
 
-static puna_status take_lists(puna_engine *e, puna_error *err) {
+static bool take_picks(puna_engine *e, int32_t n_picks) {
+    e->n_picks = n_picks;
+    if (n_picks == 0) return true;
+    e->picks = pn_calloc((size_t)e->n_batch, sizeof *e->picks);
+    e->pick_ids = pn_calloc((size_t)n_picks, PN_PICK_MAX_IDS * sizeof *e->pick_ids);
+    return e->picks && e->pick_ids;
+}
+
+static puna_status take_lists(puna_engine *e, int32_t n_picks, puna_error *err) {
     const size_t n_seq = (size_t)e->n_seq;
     e->seqs = pn_calloc(n_seq, sizeof *e->seqs);
     e->token_lists = pn_calloc(n_seq * (size_t)e->n_ctx, sizeof(int32_t));
@@ -45,7 +53,7 @@ static puna_status take_lists(puna_engine *e, puna_error *err) {
     e->edited = pn_calloc((size_t)e->plan->n_vocab, sizeof(float));
     e->page_tables = pn_calloc(n_seq, sizeof *e->page_tables);
     if (!e->seqs || !e->token_lists || !e->page_lists || !e->logits || !e->edited ||
-        !e->page_tables || !take_rows(e))
+        !e->page_tables || !take_rows(e) || !take_picks(e, n_picks))
         return pn_fail_nomem(err, (size_t)e->memory.other_bytes, "the sequences");
     deal_lists(e);
     return PUNA_OK;
@@ -59,7 +67,7 @@ static puna_status open_prefixes(puna_engine *e, puna_error *err) {
 }
 
 static puna_status open_parts(puna_engine *e, const pn_device_config *config, puna_error *err) {
-    PN_TRY(take_lists(e, err));
+    PN_TRY(take_lists(e, config->n_picks, err));
     PN_TRY(pn_pages_open(&e->pages, config->n_pages, err));
     if (e->options.prefix_cache) PN_TRY(open_prefixes(e, err));
     return pn_parts_open(&e->parts, config, &e->backend, &e->device, err);
@@ -183,6 +191,8 @@ void puna_engine_free(puna_engine *e) {
     pn_free(e->edited);
     pn_free(e->rows.tokens);
     pn_free(e->page_tables);
+    pn_free(e->picks);
+    pn_free(e->pick_ids);
     puna_model_free(e->model);
     pn_free(e);
 }

@@ -2,7 +2,7 @@
  *
  * engine.c opens and closes an engine, memory.c counts its bytes; seq.c opens and sets up sequences,
  * timeline.c keeps their tokens and KV pages; step.c computes a batch, draft.c asks for guesses,
- * emit.c samples and reports. */
+ * picks.c for the part of the logits that a draw needs, emit.c samples and reports. */
 #ifndef PN_RUN_ENGINE_H
 #define PN_RUN_ENGINE_H
 
@@ -47,6 +47,7 @@ struct puna_seq {
     float *logits; /* [1 + max_draft][n_vocab] when has_logits: of position n_tokens - 1, and of
                       the guesses after it */
     bool has_logits;
+    bool is_picked[1 + PN_MAX_DRAFT]; /* of a row of them: a few values lie there (picks.c) */
     int32_t n_draft; /* guesses in tokens[n_tokens ..) that were computed with the last token */
 
     int32_t n_left; /* to sample after this feed; -1: no limit */
@@ -85,6 +86,9 @@ struct puna_engine {
 
     /* the batch under construction */
     pn_rows rows;
+    pn_pick *picks;    /* [n_batch] NULL when n_picks is 0 */
+    int32_t *pick_ids; /* [n_picks][PN_PICK_MAX_IDS] */
+    int32_t n_picks;
     const int32_t **page_tables; /* [n_seq] */
     pn_batch batch;
     int32_t n_prefill, n_prefill_done; /* fed tokens of all active sequences, for progress */
@@ -155,6 +159,32 @@ puna_status pn_seq_reserve(puna_seq *seq, int32_t n_rows, puna_error *err);
 
 /* Asks for at most max guesses, and writes them behind the timeline. Returns how many. */
 int32_t pn_seq_guess(puna_seq *seq, int32_t max);
+/* The tokens that penalties look at before a draw at position n. */
+typedef struct pn_history {
+    const int32_t *tokens;
+    int32_t n;
+} pn_history;
+static inline pn_history pn_seq_history(const puna_seq *seq, int32_t n) {
+    /* llama-cpp-python's penalties do not know the prompt */
+    const bool all = seq->setup.options.sampler.chain != PUNA_CHAIN_LLAMA_CPP_PYTHON;
+    const int32_t from = all ? 0 : seq->n_fed;
+    return (pn_history){seq->tokens + from, n - from};
+}
+/* Whether all logits of the last position are at hand. */
+static inline bool pn_seq_has_logits(const puna_seq *seq) {
+    return seq->has_logits && !seq->is_picked[0];
+}
+/* Asks for less than all logits of the rows of the batch, where that will do. */
+void pn_picks_ask(puna_engine *engine, int32_t max_events);
+bool pn_picks_take(void *engine, int32_t row, const pn_picked *picked); /* pn_picked_fn */
+/* Draws from what was picked of the last position. */
+puna_status pn_picks_draw(puna_seq *seq, int32_t *token, puna_error *err);
+
+/* NONE while the sequence has room for another token. */
+static inline puna_finish pn_seq_limit(const puna_seq *seq) {
+    if (seq->n_left == 0) return PUNA_FINISH_LENGTH;
+    return seq->n_tokens == seq->engine->n_ctx ? PUNA_FINISH_CONTEXT : PUNA_FINISH_NONE;
+}
 /* Draws what would come next after logits; nothing is appended. */
 puna_status pn_seq_draw(puna_seq *seq, const float *logits, int32_t *token, puna_error *err);
 /* Samples the next token of a sequence whose logits are ready, and those after it whose guesses were

@@ -121,9 +121,19 @@ static uint64_t measure_lists(const puna_model *model, const puna_engine_options
                                pn_seq_bytes(model, o->max_draft);
     uint64_t bytes = (uint64_t)o->n_seq * seq_bytes + (uint64_t)config->n_pages * PN_BYTES_OF_PAGE +
                      (uint64_t)config->n_batch * PN_ROW_BYTES + sizeof(puna_engine);
+    if (config->n_picks > 0)
+        bytes += (uint64_t)config->n_batch * sizeof(pn_pick) +
+                 (uint64_t)config->n_picks * PN_PICK_MAX_IDS * sizeof(int32_t);
     if (o->prefix_cache)
         bytes += pn_prefix_cache_bytes(config->n_pages) + (uint64_t)pages_per_seq * sizeof(int32_t);
     return bytes;
+}
+
+/* Rows of a batch from which a sequence may draw: of interest only to a card, whose logits are far. */
+static int32_t rows_to_draw(const puna_engine_options *o, int32_t n_batch, const pn_parts *parts) {
+    const int32_t n = o->n_seq * (1 + o->max_draft);
+    if (parts->list[parts->n - 1].card < 0) return 0; /* the last one has the logits */
+    return n < n_batch ? n : n_batch;
 }
 
 void pn_engine_measure(const puna_model *model, const puna_engine_options *o, int32_t n_ctx,
@@ -133,6 +143,7 @@ void pn_engine_measure(const puna_model *model, const puna_engine_options *o, in
     layout->config = (pn_device_config){
         .n_batch = n_batch,
         .n_logits = n_batch < 32 ? n_batch : 32,
+        .n_picks = rows_to_draw(o, n_batch, &layout->parts),
         .n_pages = pool_pages(o, n_ctx),
         .n_ctx = n_ctx,
         .n_threads = o->n_threads,

@@ -118,6 +118,7 @@ puna_status pn_sampler_open(const puna_sampler_params *params, const pn_vocab *v
     s->n_ctx = n_ctx;
     s->seed = checked.seed == PUNA_SEED_RANDOM ? pn_os_random() : checked.seed;
     s->mu = 2 * (double)checked.mirostat_tau;
+    s->few_total = -1;
     status = fill(s, err);
     if (status) {
         pn_sampler_free(s);
@@ -177,12 +178,7 @@ static int32_t draw_mirostat(pn_sampler *s) {
     return chosen->id;
 }
 
-puna_status pn_sampler_draw(pn_sampler *s, const float *logits, const int32_t *history,
-                            int32_t n_history, int32_t *token, puna_error *err) {
-    pn_scores_load(s, logits);
-    const puna_status status = pn_grammar_apply(s, err);
-    if (status) return status;
-    pn_penalties_apply(s, history, n_history);
+puna_status pn_sampler_choose(pn_sampler *s, int32_t *token, puna_error *err) {
     if (!(pn_scores_max(s) > -INFINITY))
         return pn_fail(err, PUNA_E_NUMERIC,
                        "no token possible: every logit%s is NaN, -infinity or forbidden",
@@ -194,4 +190,13 @@ puna_status pn_sampler_draw(pn_sampler *s, const float *logits, const int32_t *h
     else
         *token = draw_truncated(s);
     return PUNA_OK;
+}
+
+puna_status pn_sampler_draw(pn_sampler *s, const float *logits, const int32_t *history,
+                            int32_t n_history, int32_t *token, puna_error *err) {
+    pn_scores_load(s, logits);
+    const puna_status status = pn_grammar_apply(s, err);
+    if (status) return status;
+    pn_penalties_apply(s, history, n_history);
+    return pn_sampler_choose(s, token, err);
 }

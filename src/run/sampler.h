@@ -7,6 +7,7 @@
 #ifndef PN_RUN_SAMPLER_H
 #define PN_RUN_SAMPLER_H
 
+#include "backend/pick.h"
 #include "base/error.h"
 #include "grammar/token_trie.h"
 #include "text/vocab.h"
@@ -29,6 +30,19 @@ puna_status pn_sampler_copy(const pn_sampler *sampler, pn_sampler **copy, puna_e
  * included; the penalties look at its tail. */
 puna_status pn_sampler_draw(pn_sampler *sampler, const float *logits, const int32_t *history,
                             int32_t n_history, int32_t *token, puna_error *err);
+
+/* What of a row of logits would be enough for a draw; false: all of it. n_draws: draws before it whose
+ * tokens are in the history already. ids [PN_PICK_MAX_IDS] get what pick->ids points to. */
+bool pn_sampler_pick(const pn_sampler *sampler, const int32_t *history, int32_t n_history,
+                     int32_t n_draws, int32_t *ids, pn_pick *pick);
+/* Whether what was picked is enough: it nearly always is. Draws nothing. */
+bool pn_sampler_can_draw(pn_sampler *sampler, const pn_pick *pick, const pn_picked *picked,
+                         const int32_t *history, int32_t n_history);
+/* The draw that pn_sampler_draw would make from all logits: the same token and random state. Only
+ * where pn_sampler_can_draw said so. */
+puna_status pn_sampler_draw_picked(pn_sampler *sampler, const pn_pick *pick,
+                                   const pn_picked *picked, const int32_t *history,
+                                   int32_t n_history, int32_t *token, puna_error *err);
 
 /* Puts params.grammar, if any, into force: to be called once, before the first draw. trie: of the
  * sampler's vocabulary; must outlive the sampler. */

@@ -15,6 +15,9 @@
 #include "grammar/matcher.h"
 #include "run/sampler.h"
 
+#include <float.h>
+#include <math.h>
+
 enum {
     PN_SCORE_BLOCK = 64,
     PN_MIROSTAT_TOP =
@@ -56,6 +59,9 @@ struct pn_sampler {
     int32_t capacity;
     uint64_t *keys, *spare_keys; /* [capacity], at least n_blocks */
 
+    bool is_clear;    /* all scores are -infinity */
+    double few_total; /* top-p from a few logits: the mass of all tokens; -1: it can be summed */
+
     int32_t *counts;       /* [n_vocab], all 0 between draws: occurrences, or length of a repeat */
     int32_t *repeats;      /* [dry_window] */
     int32_t dry_window;    /* tokens DRY looks back */
@@ -63,6 +69,12 @@ struct pn_sampler {
     char *token_text;      /* scratch for the text of one token */
     size_t token_text_bytes;
 };
+
+/* ---- sampler.c
+ * --------------------------------------------------------------------------------------- */
+
+/* From scores that are ready to a token. */
+puna_status pn_sampler_choose(pn_sampler *sampler, int32_t *token, puna_error *err);
 
 /* ---- sampler_params.c
  * ---------------------------------------------------------------------------------- */
@@ -74,8 +86,17 @@ puna_status pn_sampler_params_read(const puna_sampler_params *params, int32_t n_
 /* ---- sampler_scores.c
  * ---------------------------------------------------------------------------------- */
 
-/* Copies logits [n_vocab]: NaN becomes -infinity, +infinity the largest float. */
+/* What stands for a logit: NaN becomes -infinity, +infinity the largest float. */
+static inline float pn_logit_clean(float logit) {
+    if (!(logit == logit)) return -INFINITY;
+    return logit > FLT_MAX ? FLT_MAX : logit;
+}
+/* Copies logits [n_vocab], cleaned. */
 void pn_scores_load(pn_sampler *sampler, const float *logits);
+/* The same for a few of them: none, then one, which can be taken away again. */
+void pn_scores_clear(pn_sampler *sampler);
+void pn_scores_put(pn_sampler *sampler, int32_t token, float logit);
+void pn_scores_take(pn_sampler *sampler, int32_t token);
 /* Makes all tokens impossible but those of bits: token t is bit t % 64 of bits[t / 64]. */
 void pn_scores_keep(pn_sampler *sampler, const uint64_t *bits);
 /* Sets one score; a finite value too large for a float becomes the nearest one. */
@@ -86,6 +107,8 @@ float pn_scores_max(const pn_sampler *sampler);
 int32_t pn_scores_argmax(const pn_sampler *sampler);
 /* Mean and standard deviation (of the population) of the possible scores. */
 void pn_scores_moments(const pn_sampler *sampler, double *mean, double *deviation);
+/* exp((score - best) * scale), or 0 below floor and where it is lost in any sum. */
+double pn_score_weight(float score, double best, double scale, double floor);
 /* Sum of exp((score - best) * scale) over scores >= floor, by block in block_sum. */
 double pn_scores_weigh(pn_sampler *sampler, double best, double scale, double floor);
 /* Token ids are walked in order until their weights reach `target`; block_sum as pn_scores_weigh
@@ -110,6 +133,9 @@ puna_status pn_grammar_apply(pn_sampler *sampler, puna_error *err);
 puna_status pn_dry_prepare(pn_sampler *sampler, puna_error *err);
 /* Logit bias, unwanted end tokens, repeat/frequency/presence penalties, DRY: in this order. */
 void pn_penalties_apply(pn_sampler *sampler, const int32_t *history, int32_t n_history);
+/* The tokens whose scores it may change, ascending; -1: more than max. */
+int32_t pn_penalties_ids(const pn_sampler *sampler, const int32_t *history, int32_t n_history,
+                         int32_t *ids, int32_t max);
 bool pn_dry_is_on(const puna_sampler_params *params);
 bool pn_penalties_are_on(const puna_sampler_params *params);
 
@@ -120,6 +146,11 @@ bool pn_penalties_are_on(const puna_sampler_params *params);
  * Returns the sum of p. false in *listed: nothing truncates, all scores >= *floor stay and no list
  * was made. */
 double pn_truncate(pn_sampler *sampler, bool *listed, double *floor);
+/* Cuts after the candidate that brings the mass to top_p of total (in units of the best token's
+ * weight). False when all of them together do not. */
+bool pn_truncate_top_p(pn_sampler *sampler, double total);
+/* The score below which min-p cuts. */
+double pn_min_p_floor(const pn_sampler *sampler, double best);
 /* Sets p = exp((logit - best) * scale) for every candidate; returns the sum. */
 double pn_candidates_weigh(pn_sampler *sampler, double scale);
 

@@ -216,8 +216,48 @@ static void apply_dry(pn_sampler *s, const int32_t *history, int32_t n_history) 
     }
 }
 
+/* ORDER pn_penalties_ids */
 void pn_penalties_apply(pn_sampler *s, const int32_t *history, int32_t n_history) {
     apply_bias(s);
     if (pn_penalties_are_on(&s->params)) apply_repetition(s, history, n_history);
     if (pn_dry_is_on(&s->params)) apply_dry(s, history, n_history);
+}
+
+/* ---- which tokens
+ * -------------------------------------------------------------------------------------- */
+
+/* Puts a token where it belongs among ids[0..n), ascending, once. Returns the new n; -1: more than
+ * max, as n may be. */
+static int32_t insert_id(int32_t *ids, int32_t n, int32_t max, int32_t token) {
+    int32_t low = 0, high = n;
+    while (low < high) {
+        const int32_t middle = low + (high - low) / 2;
+        if (ids[middle] < token)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (n < 0 || (low < n && ids[low] == token)) return n;
+    if (n == max) return -1;
+    memmove(ids + low + 1, ids + low, (size_t)(n - low) * sizeof *ids);
+    ids[low] = token;
+    return n + 1;
+}
+
+/* ORDER pn_penalties_apply */
+int32_t pn_penalties_ids(const pn_sampler *s, const int32_t *history, int32_t n_history,
+                         int32_t *ids, int32_t max) {
+    int32_t n = 0, window = 0;
+    for (int32_t i = 0; i < s->params.n_logit_bias; i++)
+        n = insert_id(ids, n, max, s->params.logit_bias[i].token);
+    for (int32_t i = 0; i < s->n_ended; i++) n = insert_id(ids, n, max, s->ended[i]);
+    if (pn_penalties_are_on(&s->params))
+        window = window_length(s, s->params.penalty_last_n, n_history);
+    if (pn_dry_is_on(&s->params)) {
+        const int32_t dry = window_length(s, s->dry_window, n_history);
+        window = dry > window ? dry : window;
+    }
+    for (int32_t i = n_history - window; i < n_history && n >= 0; i++)
+        if (is_token(s, history[i])) n = insert_id(ids, n, max, history[i]);
+    return n;
 }

@@ -57,6 +57,7 @@ static float load_block(float *restrict to, const float *restrict from) {
 }
 
 void pn_scores_load(pn_sampler *sampler, const float *logits) {
+    sampler->is_clear = false;
     int32_t n_whole = sampler->n_vocab / PN_SCORE_BLOCK;
     for (int32_t b = 0; b < n_whole; b++) {
         size_t at = (size_t)b * PN_SCORE_BLOCK;
@@ -70,6 +71,23 @@ void pn_scores_load(pn_sampler *sampler, const float *logits) {
     memcpy(padded, logits + at, (size_t)rest * sizeof(float));
     sampler->block_max[n_whole] = load_block(cleaned, padded);
     memcpy(sampler->scores + at, cleaned, (size_t)rest * sizeof(float));
+}
+
+void pn_scores_clear(pn_sampler *sampler) {
+    for (int32_t i = 0; i < sampler->n_vocab; i++) sampler->scores[i] = -INFINITY;
+    for (int32_t b = 0; b < sampler->n_blocks; b++) sampler->block_max[b] = -INFINITY;
+    sampler->is_clear = true;
+}
+
+void pn_scores_put(pn_sampler *sampler, int32_t token, float logit) {
+    float *const best = &sampler->block_max[token / PN_SCORE_BLOCK], score = pn_logit_clean(logit);
+    sampler->is_clear = false;
+    sampler->scores[token] = score;
+    *best = score > *best ? score : *best;
+}
+
+void pn_scores_take(pn_sampler *sampler, int32_t token) {
+    sampler->scores[token] = sampler->block_max[token / PN_SCORE_BLOCK] = -INFINITY;
 }
 
 void pn_scores_keep(pn_sampler *sampler, const uint64_t *bits) {
@@ -127,7 +145,7 @@ void pn_scores_moments(const pn_sampler *sampler, double *mean, double *deviatio
     *deviation = n > 0 ? sqrt(squares / n) : 0;
 }
 
-static double weight(float score, double best, double scale, double floor) {
+double pn_score_weight(float score, double best, double scale, double floor) {
     double x = ((double)score - best) * scale;
     return (double)score >= floor && x > negligible ? exp(x) : 0.0;
 }
@@ -136,10 +154,10 @@ double pn_scores_weigh(pn_sampler *sampler, double best, double scale, double fl
     double total = 0;
     for (int32_t b = 0; b < sampler->n_blocks; b++) {
         double sum = 0;
-        if (weight(sampler->block_max[b], best, scale, floor) > 0) {
+        if (pn_score_weight(sampler->block_max[b], best, scale, floor) > 0) {
             const float *scores = sampler->scores + (size_t)b * PN_SCORE_BLOCK;
             int32_t n = block_length(sampler, b);
-            for (int32_t i = 0; i < n; i++) sum += weight(scores[i], best, scale, floor);
+            for (int32_t i = 0; i < n; i++) sum += pn_score_weight(scores[i], best, scale, floor);
         }
         sampler->block_sum[b] = sum;
         total += sum;
@@ -166,7 +184,7 @@ int32_t pn_scores_walk(const pn_sampler *sampler, double best, double scale, dou
     int32_t token = -1, first = last * PN_SCORE_BLOCK;
     double within = 0;
     for (int32_t i = first; i < first + block_length(sampler, last); i++) {
-        double w = weight(sampler->scores[i], best, scale, floor);
+        double w = pn_score_weight(sampler->scores[i], best, scale, floor);
         if (w <= 0) continue;
         token = i;
         within += w;
@@ -228,9 +246,12 @@ uint64_t *pn_keys_sort(uint64_t *keys, uint64_t *spare, int32_t n) {
 
 /* The k-th largest block maximum, 1 <= k <= n_blocks. */
 static float kth_block_max(pn_sampler *sampler, int32_t k) {
+    int32_t n = 0; /* of blocks where something is possible */
     for (int32_t b = 0; b < sampler->n_blocks; b++)
-        sampler->keys[b] = (uint64_t)descending_bits(sampler->block_max[b]) << 32;
-    const uint64_t *sorted = pn_keys_sort(sampler->keys, sampler->spare_keys, sampler->n_blocks);
+        if (sampler->block_max[b] > -INFINITY)
+            sampler->keys[n++] = (uint64_t)descending_bits(sampler->block_max[b]) << 32;
+    if (n < k) return -INFINITY;
+    const uint64_t *sorted = pn_keys_sort(sampler->keys, sampler->spare_keys, n);
     return score_of_bits((uint32_t)(sorted[k - 1] >> 32));
 }
 
@@ -239,7 +260,9 @@ static float kth_block_max(pn_sampler *sampler, int32_t k) {
 static int32_t gather(pn_sampler *sampler, int32_t k, float bound, double floor) {
     int32_t n = 0, n_equal = 0;
     for (int32_t b = 0; b < sampler->n_blocks; b++) {
-        if (sampler->block_max[b] < bound || (double)sampler->block_max[b] < floor) continue;
+        if (!(sampler->block_max[b] > -INFINITY) || sampler->block_max[b] < bound ||
+            (double)sampler->block_max[b] < floor)
+            continue;
         int32_t first = b * PN_SCORE_BLOCK, end = first + block_length(sampler, b);
         for (int32_t i = first; i < end; i++) {
             float score = sampler->scores[i];

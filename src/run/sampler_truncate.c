@@ -33,7 +33,7 @@ static double sigma_floor(const pn_sampler *s) {
     return (double)pn_scores_max(s) - (double)s->params.top_n_sigma * deviation;
 }
 
-static double min_p_floor(const pn_sampler *s, double best) {
+double pn_min_p_floor(const pn_sampler *s, double best) {
     return best + log((double)s->params.min_p);
 }
 
@@ -67,9 +67,7 @@ static void cut_typical(pn_sampler *s) {
     s->n_candidates = to;
 }
 
-/* Cuts after the candidate that brings the mass to top_p of total (in units of the best token's
- * weight). False when all of them together do not. */
-static bool cut_top_p(pn_sampler *s, double total) {
+bool pn_truncate_top_p(pn_sampler *s, double total) {
     double mass = 0;
     pn_candidates_weigh(s, 1);
     for (int32_t i = 0; i < s->n_candidates; i++) {
@@ -83,7 +81,7 @@ static bool cut_top_p(pn_sampler *s, double total) {
 }
 
 static void cut_min_p(pn_sampler *s) {
-    double floor = min_p_floor(s, (double)s->candidates[0].logit);
+    double floor = pn_min_p_floor(s, (double)s->candidates[0].logit);
     int32_t n = 1;
     while (n < s->n_candidates && (double)s->candidates[n].logit >= floor) n++;
     s->n_candidates = n;
@@ -109,12 +107,17 @@ static void cut_xtc(pn_sampler *s) {
 /* top-p without top-k or typical: the mass of all tokens, then ever longer lists until one holds
  * enough. */
 static void list_top_p(pn_sampler *s, double floor) {
+    if (s->few_total > 0) {
+        pn_scores_select(s, s->n_vocab, floor);
+        (void)pn_truncate_top_p(s, s->few_total);
+        return;
+    }
     double total = pn_scores_weigh(s, (double)pn_scores_max(s), 1, floor);
     int32_t k = 512;
     for (;;) {
         if (k > s->n_vocab) k = s->n_vocab;
         pn_scores_select(s, k, floor);
-        if (cut_top_p(s, total) || k == s->n_vocab) return;
+        if (pn_truncate_top_p(s, total) || k == s->n_vocab) return;
         k = k > s->n_vocab / 8 ? s->n_vocab : k * 8;
     }
 }
@@ -128,11 +131,11 @@ double pn_truncate(pn_sampler *s, bool *listed, double *floor) {
     if (top_k || typical) {
         pn_scores_select(s, top_k ? p->top_k : s->n_vocab, *floor);
         if (typical) cut_typical(s);
-        if (top_p) cut_top_p(s, pn_candidates_weigh(s, 1));
+        if (top_p) pn_truncate_top_p(s, pn_candidates_weigh(s, 1));
     } else if (top_p) {
         list_top_p(s, *floor);
     } else if (p->min_p > 0) {
-        double bar = min_p_floor(s, (double)pn_scores_max(s));
+        double bar = pn_min_p_floor(s, (double)pn_scores_max(s));
         pn_scores_select(s, s->n_vocab, bar > *floor ? bar : *floor);
     } else if (xtc_is_on(s)) {
         pn_scores_select(s, s->n_vocab, *floor);

@@ -55,7 +55,7 @@ static header describe(const puna_seq *s) {
                     .n_vocab = e->plan->n_vocab,
                     .n_tokens = s->n_tokens,
                     .n_computed = s->n_computed,
-                    .has_logits = s->has_logits};
+                    .has_logits = pn_seq_has_logits(s)};
 }
 
 static int32_t positions_of_page(const header *h, int32_t page) {
@@ -188,6 +188,7 @@ static puna_status read_all(puna_seq *s, const header *h, const unsigned char *i
     s->n_tokens = s->n_fed = h->n_tokens;
     s->n_computed = h->n_computed;
     s->has_logits = h->has_logits;
+    s->is_picked[0] = false;
     s->n_draft = 0;
     return PUNA_OK;
 }

@@ -156,10 +156,10 @@ puna_status puna_seq_fork(puna_seq *seq, void *user, puna_seq **fork, puna_error
     s->n_pages = seq->n_pages;
     s->n_cached = seq->n_cached;
     s->is_uncachable = seq->is_uncachable;
-    s->has_logits = seq->has_logits;
+    s->has_logits = pn_seq_has_logits(seq);
     memcpy(s->tokens, seq->tokens, (size_t)seq->n_tokens * sizeof *s->tokens);
     memcpy(s->pages, seq->pages, (size_t)seq->n_pages * sizeof *s->pages);
-    if (seq->has_logits) memcpy(s->logits, seq->logits, (size_t)e->plan->n_vocab * sizeof(float));
+    if (s->has_logits) memcpy(s->logits, seq->logits, (size_t)e->plan->n_vocab * sizeof(float));
     for (int32_t i = 0; i < s->n_pages; i++) pn_pages_share(&e->pages, s->pages[i]);
     *fork = s;
     return PUNA_OK;
@@ -204,7 +204,7 @@ puna_status puna_seq_set_sampler(puna_seq *seq, const puna_sampler_params *param
 /* ---- results --------------------------------------------------------------------------------- */
 
 const float *puna_seq_logits(const puna_seq *seq) {
-    return seq->has_logits ? seq->logits : NULL;
+    return pn_seq_has_logits(seq) ? seq->logits : NULL;
 }
 
 const float *puna_seq_embedding(const puna_seq *seq) {
@@ -212,7 +212,7 @@ const float *puna_seq_embedding(const puna_seq *seq) {
 }
 
 puna_status puna_seq_sample(puna_seq *seq, int32_t *token, puna_error *err) {
-    if (!seq->has_logits)
+    if (!pn_seq_has_logits(seq))
         return pn_fail(err, PUNA_E_STATE,
                        "the sequence has no logits yet: feed it and step until it has finished");
     return pn_seq_draw(seq, seq->logits, token, err);

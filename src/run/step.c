@@ -147,7 +147,10 @@ static void take_logits(void *user, int32_t row, const float *logits) {
     const puna_seq_options *o = &s->setup.options;
     const size_t n_vocab = (size_t)e->plan->n_vocab;
     const int32_t guess = position - s->n_tokens; /* -1: the last token of the timeline */
-    if (guess >= -1) memcpy(s->logits + (size_t)(guess + 1) * n_vocab, logits, n_vocab * 4);
+    if (guess >= -1) {
+        memcpy(s->logits + (size_t)(guess + 1) * n_vocab, logits, n_vocab * 4);
+        s->is_picked[guess + 1] = false;
+    }
     /* a guess is no position until it has been drawn: emit.c */
     if (o->on_logits && guess < 0 && position >= s->n_shown)
         o->on_logits(o->on_logits_user, position, logits, e->plan->n_vocab);
@@ -162,6 +165,7 @@ static bool report_progress(void *user, double fraction) {
 static puna_status compute(puna_engine *e, puna_error *err) {
     e->batch.on_hidden = take_hidden;
     e->batch.on_logits = take_logits;
+    e->batch.on_picked = pn_picks_take;
     e->batch.user = e;
     e->batch.cancel = &e->cancel;
     if (e->options.progress && e->n_prefill > 1) e->batch.progress = report_progress;
@@ -208,6 +212,7 @@ puna_status puna_engine_step(puna_engine *engine, puna_event *events, int32_t ma
     int32_t next_turn = -1;
     *n_events = 0;
     puna_status status = choose_rows(engine, max_events - 2, &next_turn, err);
+    if (status == PUNA_OK) pn_picks_ask(engine, max_events);
     if (status == PUNA_OK && engine->batch.n_rows > 0)
         status = compute(engine, err);
     else if (status == PUNA_OK && atomic_load(&engine->cancel))

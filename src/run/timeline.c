@@ -168,7 +168,7 @@ puna_status puna_seq_feed(puna_seq *seq, const int32_t *tokens, int32_t n_tokens
     const bool embeds = pn_seq_embeds(seq);
     int32_t same = 0;
     if (!embeds) same = common(seq, tokens, n_tokens);
-    const bool whole = same == n_tokens && n_tokens == seq->n_tokens && seq->has_logits;
+    const bool whole = same == n_tokens && n_tokens == seq->n_tokens && pn_seq_has_logits(seq);
     if (!whole) {
         /* the last token is computed again when its logits are not at hand */
         if (same == n_tokens) same--;

@@ -99,7 +99,32 @@ static inline unsigned __ballot_sync(unsigned mask, int predicate) {
     return votes;
 }
 
+/* ---- atomics: no thread runs until another one waits ---- */
+
+static inline int atomicAdd(int *at, int value) {
+    const int before = *at;
+    *at += value;
+    return before;
+}
+static inline int atomicMin(int *at, int value) {
+    const int before = *at;
+    if (value < before) *at = value;
+    return before;
+}
+static inline unsigned atomicMax(unsigned *at, unsigned value) {
+    const unsigned before = *at;
+    if (value > before) *at = value;
+    return before;
+}
+
 /* ---- arithmetic ---- */
+
+static inline int __ffs(int bits) {
+    return __builtin_ffs(bits);
+}
+static inline int __popc(unsigned bits) {
+    return __builtin_popcount(bits);
+}
 
 static inline int emu_byte(uint32_t word, int i) {
     return (int8_t)(word >> (8 * i));

@@ -317,6 +317,8 @@ EXPORT int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
     check_range(from, bytes);
     unsigned char *host = static_cast<unsigned char *>(to);
     check_pinned(host, bytes);
+    pn_stand_in.n_copies_out++;
+    pn_stand_in.bytes_out += bytes;
     add(work{work::OUT, 0, from, host, bytes, nullptr, {}, {}, {}, 0});
     return SUCCESS;
 }

@@ -24,6 +24,9 @@ typedef struct stand_in {
     long n_pageable;  /* copies of pageable memory to the device */
     char image[64];   /* how the last module loaded begins */
     int image_result; /* of loading an image that begins with "refused" */
+    /* copies from the card to the host so far */
+    long n_copies_out;
+    size_t bytes_out;
 } stand_in;
 
 #endif

@@ -4,7 +4,7 @@
  * computed at once. tg<n>: one token is fed and n are decoded greedily, ends of text not
  * allowed. tg<n>x<m>: m sequences decode n tokens each, in the same steps; the speed is that of all
  * together. Every repetition opens a new sequence and prefill feeds other tokens, so that nothing
- * can be reused; one run before is not counted. */
+ * can be reused; one run before is not counted. ngl says how many of the layers cards compute. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,19 +148,21 @@ static void print_table(const bench *b, const result *results, int n) {
     char label[96];
     char size[NUMBER_CHARS];
     char params[NUMBER_CHARS];
-    out_printf("| %-28s | %10s | %9s | %7s | %-6s | %8s | %20s | %9s |\n", "model", "size",
-               "params", "threads", "isa", "test", "t/s mean", "median");
-    out_printf("| %.28s | %.9s: | %.8s: | %.6s: | %.6s | %.7s: | %.19s: | %.8s: |\n",
+    out_printf("| %-28s | %10s | %9s | %7s | %-6s | %7s | %8s | %20s | %9s |\n", "model", "size",
+               "params", "threads", "isa", "ngl", "test", "t/s mean", "median");
+    out_printf("| %.28s | %.9s: | %.8s: | %.6s: | %.6s | %.6s: | %.7s: | %.19s: | %.8s: |\n",
                "----------------------------", "---------", "--------", "------", "------",
-               "-------", "-------------------", "--------");
+               "------", "-------", "-------------------", "--------");
     for (int i = 0; i < n; i++) {
         char speed[40];
+        char layers[32];
+        snprintf(layers, sizeof layers, "%d/%d", b->plan.n_gpu_layers, b->plan.n_layers);
         snprintf(speed, sizeof speed, "%.2f ± %.2f", results[i].mean, results[i].deviation);
         /* ± is two bytes and one column: 21 bytes fill 20 columns */
-        out_printf("| %-28s | %10s | %9s | %7d | %-6s | %8s | %21s | %9.2f |\n",
+        out_printf("| %-28s | %10s | %9s | %7d | %-6s | %7s | %8s | %21s | %9.2f |\n",
                    model_label(b, label, sizeof label), format_bytes(size, b->info.file_bytes),
                    format_count(params, b->info.n_params), b->plan.n_threads, puna_cpu_isa(),
-                   results[i].name, speed, results[i].median);
+                   layers, results[i].name, speed, results[i].median);
     }
 }
 
@@ -178,6 +180,8 @@ static json_t *json_result(const bench *b, const result *r) {
     json_object_set_new(object, "n_threads", json_integer(b->plan.n_threads));
     json_object_set_new(object, "n_batch", json_integer(b->plan.n_batch));
     json_object_set_new(object, "isa", json_string(puna_cpu_isa()));
+    json_object_set_new(object, "n_gpu_layers", json_integer(b->plan.n_gpu_layers));
+    json_object_set_new(object, "where", json_text(b->plan.where, strlen(b->plan.where)));
     json_object_set_new(object, "test", json_string(r->name));
     json_object_set_new(object, "n_prompt", json_integer(r->n_prompt));
     json_object_set_new(object, "n_gen", json_integer(r->n_gen));

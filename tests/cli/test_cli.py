@@ -428,8 +428,9 @@ def test_explain():
 def test_bench():
     args = ["bench", "-m", MODEL, "-p", "32", "-n", "8", "-r", "3"]
     table = ok(*args).out
-    assert "pp32" in table and "tg8" in table and "±" in table
+    assert "pp32" in table and "tg8" in table and "±" in table and "ngl" in table and " 0/" in table
     rows = json.loads(ok(*args, "--json").out)
+    assert {(row["n_gpu_layers"], row["where"]) for row in rows} == {(0, "the CPU computes all layers")}
     assert [row["test"] for row in rows] == ["pp32", "tg8"]
     for row in rows:
         assert len(row["samples_ts"]) == 3 and row["avg_ts"] > 0

@@ -12,6 +12,7 @@
 set -u
 cd "$(dirname "$0")/.."
 build=build/card
+programs="test_cuda test_cuda_engine test_cuda_pick test_cuda_draws test_upload"
 sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 failed=""
@@ -20,7 +21,7 @@ failed=""
 run_tests() {
     step=$1
     shift
-    for test in test_cuda test_cuda_engine test_upload; do
+    for test in $programs; do
         printf '\n---- %s: %s\n' "$step" "$test"
         PUNA_TEST_CUDA=real "$@" "$build/tests/$test" || failed="$failed $step:$test"
     done
@@ -43,7 +44,7 @@ for step in "$@"; do
     case $step in
     build)
         cmake -S . -B $build -DCMAKE_BUILD_TYPE=Release -DPUNA_TESTS=ON -DPUNA_CUDA=ON -DPUNA_CUDA_ARCHITECTURES=native &&
-            cmake --build $build -j "$jobs" --target test_cuda test_cuda_engine test_upload puna-cli || failed="$failed build"
+            cmake --build $build -j "$jobs" --target $programs puna-cli || failed="$failed build"
         ;;
     tests) run_tests tests env ;;
     memcheck) sanitize memcheck --leak-check full ;;

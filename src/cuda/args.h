@@ -59,8 +59,7 @@ enum {
 #define PN_CUDA_ONE_BYTES(is_256)                                                                  \
     (PN_CUDA_FEW_WARPS * 16u * 16u * ((is_256) ? 1u : PN_CUDA_SUBS + 1u))
 #define PN_CUDA_FEW_BYTES                                                                          \
-    (PN_CUDA_FEW_WARPS *                                                                           \
-     (PN_CUDA_FEW * 4u * ((PN_CUDA_SUBS + 1u) * 8u + 16u) + 4u * PN_CUDA_SUBS * 8u))
+    (PN_CUDA_FEW_WARPS * 4u * (PN_CUDA_FEW * (PN_CUDA_SUBS * 8u + 16u) + PN_CUDA_SUBS * 8u))
 #define PN_CUDA_MANY_BYTES                                                                         \
     (PN_CUDA_MANY_COLUMNS * (PN_CUDA_GROUP + 16u + 2u * 16u + 2u * 4u * PN_CUDA_SUBS))
 #define PN_CUDA_ATTENTION_BYTES      (PN_CUDA_QUERIES * 4u * (PN_CUDA_PAGE + 8u + PN_CUDA_MAX_HEAD))

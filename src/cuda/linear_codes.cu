@@ -159,31 +159,40 @@ template <class F> static __device__ __forceinline__ void pn_one(const pn_cuda_l
 
 /* Up to 8 rows of activations. A warp takes four groups at a time, lane l sub-block l % 8 of group l / 8, and
  * loads those that follow before it computes. Three steps, through a little shared memory: integer sums of
- * sub-blocks; sums of groups (lane = column, group); the chain of float additions (lane = column). A group
- * has 9 places for its 8 sums, so that 16 lanes that read those of four columns and groups meet in no bank. */
+ * sub-blocks; sums of groups (lane = column, group); the chain of float additions (lane = column). The eight
+ * sums of a group are turned round by its column and place, so that 16 lanes that write those of two groups, or
+ * read one each of four columns and groups, meet in no bank. */
 struct pn_few_memory {
-    int2 sums[PN_CUDA_FEW][4][PN_CUDA_SUBS + 1];
+    int2 sums[PN_CUDA_FEW][4][PN_CUDA_SUBS];
     float4 terms[PN_CUDA_FEW][4];
     float2 heads[4][PN_CUDA_SUBS];
 };
 
+/* Where sub-block i of a group of a column lies. */
+static __device__ __forceinline__ int pn_few_place(int column, int in_step, int i) {
+    return (i + column % 4 + in_step / 2 * 4) % PN_CUDA_SUBS;
+}
+
 /* What a group adds: two products (blocks of 256), or the sum of its blocks of 32. */
 template <class F>
-static __device__ __forceinline__ float4 pn_few_group(const int2 *sums, const float2 *heads,
-                                                      const float *d_acts) {
+static __device__ __forceinline__ float4 pn_few_group(const pn_few_memory *m, int column,
+                                                      int in_step, const float *d_acts) {
     if (F::is_256) {
+        const float2 head = m->heads[in_step][pn_few_place(0, in_step, 0)];
         int sum = 0, second = 0;
         for (int i = 0; i < PN_CUDA_SUBS; i++) {
-            sum += sums[i].x;
-            if (F::has_minimum) second += sums[i].y;
+            const int2 sums = m->sums[column][in_step][pn_few_place(column, in_step, i)];
+            sum += sums.x;
+            if (F::has_minimum) second += sums.y;
         }
-        return make_float4(heads[0].x * d_acts[0], (float)sum, -(heads[0].y * d_acts[0]),
-                           (float)second);
+        return make_float4(head.x * d_acts[0], (float)sum, -(head.y * d_acts[0]), (float)second);
     }
     float s = 0.0f;
     for (int i = 0; i < PN_CUDA_SUBS; i++) {
-        s = fmaf(heads[i].x * d_acts[i], (float)sums[i].x, s);
-        if (F::has_minimum) s = fmaf(heads[i].y, d_acts[i] * (float)sums[i].y, s);
+        const int2 sums = m->sums[column][in_step][pn_few_place(column, in_step, i)];
+        const float2 head = m->heads[in_step][pn_few_place(0, in_step, i)];
+        s = fmaf(head.x * d_acts[i], (float)sums.x, s);
+        if (F::has_minimum) s = fmaf(head.y, d_acts[i] * (float)sums.y, s);
     }
     return make_float4(s, 0.0f, 0.0f, 0.0f);
 }
@@ -196,7 +205,7 @@ static __device__ __forceinline__ void pn_few_sub(const pn_sub_block<F> &block,
     const int sub = lane % PN_CUDA_SUBS, in_step = lane / PN_CUDA_SUBS;
     unsigned words[8];
     pn_expand_all<F>(block.raw, words);
-    m->heads[in_step][sub] = float2{block.d, block.d_minimum};
+    m->heads[in_step][pn_few_place(0, in_step, sub)] = float2{block.d, block.d_minimum};
 #pragma unroll
     for (int c = 0; c < PN_CUDA_FEW; c++) {
         if (c >= n) break;
@@ -204,7 +213,7 @@ static __device__ __forceinline__ void pn_few_sub(const pn_sub_block<F> &block,
         int2 sums = {0, 0};
         sums.x = pn_dot_sub<F>(words, block.scale, acts.q + at * PN_CUDA_GROUP + (size_t)sub * 32);
         if (F::has_minimum) sums.y = pn_sum_sub(acts.sum_16 + at * 16 + 2 * sub, block.minimum);
-        m->sums[c][in_step][sub] = sums;
+        m->sums[c][in_step][pn_few_place(c, in_step, sub)] = sums;
     }
 }
 
@@ -236,7 +245,7 @@ template <class F> static __device__ __forceinline__ void pn_few(const pn_cuda_l
         __syncwarp();
         if (column < n && term < n_groups)
             m->terms[column][in_step] = pn_few_group<F>(
-                m->sums[column][in_step], m->heads[in_step],
+                m, column, in_step,
                 a.acts.d + (my_source + (size_t)term) * (F::is_256 ? 1 : PN_CUDA_SUBS));
         __syncwarp();
         block = next;
@@ -272,16 +281,20 @@ static_assert(sizeof(pn_few_memory) * PN_CUDA_FEW_WARPS == PN_CUDA_FEW_BYTES, "a
 template <class F>
 static __device__ __forceinline__ void pn_many_sums(const int16_t *sum_16, int column,
                                                     pn_many_memory *m) {
+    unsigned high[4] = {0, 0, 0, 0}, low[4] = {0, 0, 0, 0};
+#pragma unroll
     for (int i = 0; i < 16; i++) {
         int sum = 0;
         if (F::sub_weights == 16)
             sum = sum_16[i];
         else if (i < 8)
             sum = sum_16[2 * i] + sum_16[2 * i + 1];
-        const int high = (sum + 64) >> 7;
-        m->sum_high[column][i] = (int8_t)high;
-        m->sum_low[column][i] = (int8_t)(sum - 128 * high);
+        const int upper = (sum + 64) >> 7;
+        high[i / 4] |= (unsigned)(upper & 255) << (8 * (i % 4));
+        low[i / 4] |= (unsigned)((sum - 128 * upper) & 255) << (8 * (i % 4));
     }
+    *reinterpret_cast<uint4 *>(m->sum_high[column]) = uint4{high[0], high[1], high[2], high[3]};
+    *reinterpret_cast<uint4 *>(m->sum_low[column]) = uint4{low[0], low[1], low[2], low[3]};
 }
 
 template <class F>

@@ -10,6 +10,7 @@
 
 emu_uint3 emu_thread_idx, emu_block_idx, emu_block_dim, emu_grid_dim;
 unsigned char *emu_shared;
+size_t emu_shared_bytes;
 
 enum { MAX_THREADS = 1024, STACK_BYTES = 256 * 1024 };
 
@@ -229,6 +230,7 @@ void emu_launch(const emu_kernel *k, const void *args, emu_uint3 grid, emu_uint3
     void *shared;
     if (posix_memalign(&shared, 16, shared_bytes ? shared_bytes : 1)) emu_fail("no shared memory");
     emu_shared = static_cast<unsigned char *>(shared);
+    emu_shared_bytes = shared_bytes;
     const unsigned n_blocks = grid.x * grid.y * grid.z;
     int *order = static_cast<int *>(malloc((size_t)n_blocks * sizeof *order));
     shuffle(order, (int)n_blocks);

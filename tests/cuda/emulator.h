@@ -50,6 +50,7 @@ static inline float4 make_float4(float x, float y, float z, float w) {
 
 extern emu_uint3 emu_thread_idx, emu_block_idx, emu_block_dim, emu_grid_dim;
 extern unsigned char *emu_shared;
+extern size_t emu_shared_bytes;
 #define threadIdx       emu_thread_idx
 #define blockIdx        emu_block_idx
 #define blockDim        emu_block_dim

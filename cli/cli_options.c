@@ -26,6 +26,8 @@ typedef enum value_kind {
     REAL,
     SEED,
     CACHE_TYPE,
+    GPU_LAYERS,
+    SHARES,
     CHAIN,
     WHEN_FULL,
     POOLING,
@@ -278,10 +280,15 @@ static const row rows[] = {
      "tokens computed together at most (512)"},
     {NULL, "threads", NULL, "t", WHOLE, WITH_ENGINE | CMD_PLAN, OPTION(n_threads), -1, 4096, "N",
      "threads; 0 takes the cores this process may use (0)"},
-    {NULL, "n-gpu-layers", "gpu-layers", "ngl", WHOLE, WITH_ENGINE | CMD_PLAN, OPTION(n_gpu_layers),
-     -1, BIG, "N",
-     "layers that an NVIDIA card computes; for now all (-1) or none; what cannot be is computed by "
-     "the CPU (0)"},
+    {NULL, "n-gpu-layers", "gpu-layers", "ngl", GPU_LAYERS, WITH_ENGINE | CMD_PLAN,
+     OPTION(n_gpu_layers), -1, BIG, "N",
+     "the last N layers are computed by NVIDIA cards, the output counts as one; -1 or all: all; "
+     "auto: as many as fit; the CPU computes the others (0)"},
+    {NULL, "tensor-split", NULL, "ts", SHARES, WITH_ENGINE | CMD_PLAN, OPTION(tensor_split), 0, 0,
+     "A,B,...",
+     "shares of the layers that each card gets (the main card, or all by their free memory)"},
+    {NULL, "main-gpu", NULL, "mg", WHOLE, WITH_ENGINE | CMD_PLAN, OPTION(main_gpu), 0,
+     PUNA_MAX_GPUS - 1, "N", "the card that computes alone where the layers fit there (0)"},
     {NULL, "gpu-required", NULL, NULL, FLAG, WITH_ENGINE | CMD_PLAN, OPTION(gpu_required), 0, 0,
      NULL, "layers that cannot be on a card are an error"},
     {NULL, "parallel", NULL, "np", WHOLE, CMD_PLAN | CMD_BENCH, OPTION(n_seq), 1, 1024, "N",
@@ -384,6 +391,30 @@ static int set_seed(uint64_t *to, const char *value, const char *where) {
     }
     *to = number;
     return STATUS_DONE;
+}
+
+static int set_gpu_layers(const row *r, int32_t *to, const char *value, const char *where) {
+    if (strcmp(value, "auto") == 0)
+        *to = PUNA_GPU_LAYERS_AUTO;
+    else if (strcmp(value, "all") == 0)
+        *to = PUNA_GPU_LAYERS_ALL;
+    else
+        return set_whole(r, to, value, where);
+    return STATUS_DONE;
+}
+
+static int set_shares(float to[PUNA_MAX_GPUS], const char *value, const char *where) {
+    for (int i = 0; i < PUNA_MAX_GPUS; i++) {
+        char *end;
+        const double share = strtod(value, &end);
+        if (end == value || !(share >= 0 && share <= 1e30) || (*end && *end != ',')) break;
+        to[i] = (float)share;
+        if (!*end) return STATUS_DONE;
+        value = end + 1;
+    }
+    return print_usage_error(
+        "%s needs at most %d numbers from 0 on with commas between, such as 3,1", where,
+        PUNA_MAX_GPUS);
 }
 
 static int set_cache_type(int32_t *to, const char *value, const char *where) {
@@ -512,6 +543,8 @@ static int set_value(options *o, const row *r, const char *value, const char *wh
     case REAL: return set_real(r, to, value, where);
     case SEED: return set_seed(to, value, where);
     case CACHE_TYPE: return set_cache_type(to, value, where);
+    case GPU_LAYERS: return set_gpu_layers(r, to, value, where);
+    case SHARES: return set_shares(to, value, where);
     case CHAIN: return set_chain(to, value, where);
     case WHEN_FULL: return set_overflow(to, value, where);
     case POOLING: return set_pooling(to, value, where);

@@ -61,8 +61,10 @@ struct options {
     int32_t n_ctx;
     int32_t n_batch;
     int32_t n_threads;
-    int32_t n_gpu_layers;
+    int32_t n_gpu_layers; /* or PUNA_GPU_LAYERS_ALL, _AUTO */
     bool gpu_required;
+    int32_t main_gpu;
+    float tensor_split[PUNA_MAX_GPUS];
     int32_t n_seq;
     int32_t kv_type_k; /* a puna_kv_type, or -1 when not given */
     int32_t kv_type_v;

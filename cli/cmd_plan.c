@@ -49,10 +49,13 @@ static void print_table(const puna_memory_plan *plan, const options *o) {
         out_printf("%-12s%18s bytes %12s  %s\n", buffers[i].name, format_digits(exact, bytes),
                    format_bytes(human, bytes), what);
     }
-    if (plan->n_gpu_layers > 0)
-        out_printf("%-12s%18s bytes %12s  %s\n", "card", format_digits(exact, plan->gpu_bytes),
-                   format_bytes(human, plan->gpu_bytes),
-                   "on the card: weights, kv, activations, logits of a step, scratch");
+    for (int32_t i = 0; plan->n_gpu_layers > 0 && i < plan->n_devices; i++) {
+        const puna_device_plan *d = &plan->devices[i];
+        if (d->gpu < 0) continue;
+        out_printf("card %-7d%18s bytes %12s  %d layers on %s: weights, kv, activations, logits\n",
+                   d->gpu, format_digits(exact, d->total_bytes),
+                   format_bytes(human, d->total_bytes), d->n_layers, d->name);
+    }
     out_printf("\none more position in the context of a sequence takes %s bytes\n",
                format_digits(exact, plan->kv_bytes_per_position));
     if (plan->fits) {

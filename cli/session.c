@@ -112,6 +112,8 @@ void session_engine_options(puna_engine_options *engine_options, const options *
     engine_options->max_draft = o->max_draft;
     engine_options->n_gpu_layers = o->n_gpu_layers;
     engine_options->gpu_required = o->gpu_required;
+    engine_options->main_gpu = o->main_gpu;
+    memcpy(engine_options->tensor_split, o->tensor_split, sizeof o->tensor_split);
     engine_options->n_threads = o->n_threads > 0 ? o->n_threads : 0;
     int32_t kv = o->kv_type_k >= 0 ? o->kv_type_k : o->kv_type_v;
     if (kv >= 0) engine_options->kv_type = (puna_kv_type)kv;

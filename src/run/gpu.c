@@ -143,7 +143,7 @@ static bool fill_cards(const placing *p, const card_set *set, int32_t first, dou
 }
 
 static void share_by_memory(const placing *p, const card_set *set, int32_t first, int32_t *starts) {
-    double low = 0, high = 1;
+    double low = 0, high = 1.25; /* reckoned with too much; what comes out is measured */
     for (int32_t i = 0; i < 30; i++) {
         const double middle = (low + high) / 2;
         if (fill_cards(p, set, first, middle, starts))

@@ -12,7 +12,7 @@ static void print_card(const puna_gpu *gpu, int32_t index) {
                index, gpu->name, format_bytes(free_text, gpu->free_bytes),
                format_bytes(total_text, gpu->total_bytes), gpu->compute_capability / 10,
                gpu->compute_capability % 10, gpu->driver_version / 1000,
-               gpu->driver_version % 1000 / 10, gpu->is_used ? ", used by -ngl -1" : "");
+               gpu->driver_version % 1000 / 10, gpu->is_used ? ", used by -ngl" : "");
 }
 
 static json_t *describe_card(const puna_gpu *gpu) {

@@ -70,6 +70,25 @@ static void print_table(const puna_memory_plan *plan, const options *o) {
     }
 }
 
+/* Which layers each device computes, and the bytes it takes. */
+static json_t *describe_devices(const puna_memory_plan *plan) {
+    json_t *rows = json_array();
+    for (int32_t i = 0; i < plan->n_devices; i++) {
+        const puna_device_plan *d = &plan->devices[i];
+        json_t *row = json_object();
+        json_object_set_new(row, "name", json_text(d->name, strlen(d->name)));
+        json_object_set_new(row, "gpu", d->gpu >= 0 ? json_integer(d->gpu) : json_null());
+        json_object_set_new(row, "first_layer", json_integer(d->first_layer));
+        json_object_set_new(row, "n_layers", json_integer(d->n_layers));
+        json_object_set_new(row, "weights_bytes", json_integer((json_int_t)d->weights_bytes));
+        json_object_set_new(row, "kv_bytes", json_integer((json_int_t)d->kv_bytes));
+        json_object_set_new(row, "total_bytes", json_integer((json_int_t)d->total_bytes));
+        json_object_set_new(row, "available_bytes", json_integer((json_int_t)d->available_bytes));
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
 static int print_object(const puna_memory_plan *plan) {
     json_t *object = json_object();
     json_object_set_new(object, "n_ctx", json_integer(plan->n_ctx));
@@ -84,6 +103,7 @@ static int print_object(const puna_memory_plan *plan) {
     json_object_set_new(object, "gpu_available_bytes",
                         json_integer((json_int_t)plan->gpu_available_bytes));
     json_object_set_new(object, "where", json_string(plan->where));
+    json_object_set_new(object, "devices", describe_devices(plan));
     json_object_set_new(object, "fits", json_boolean(plan->fits));
     for (int i = 0; i < N_BUFFERS; i++) {
         char name[40];

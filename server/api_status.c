@@ -56,10 +56,25 @@ static json_t *sampling_facts(const puna_sampler_params *p) {
         (double)p->mirostat_tau, "mirostat_eta", (double)p->mirostat_eta);
 }
 
+/* Which layers each device computes, in their order; gpu is null for the CPU. */
+static json_t *device_facts(const puna_memory_plan *plan) {
+    json_t *rows = json_array();
+    for (int32_t i = 0; rows && i < plan->n_devices; i++) {
+        const puna_device_plan *d = &plan->devices[i];
+        json_t *gpu = d->gpu >= 0 ? json_integer(d->gpu) : json_null();
+        json_array_append_new(
+            rows, json_pack("{s:s, s:o, s:i, s:i, s:I, s:I}", "name", d->name, "gpu", gpu,
+                            "first_layer", d->first_layer, "n_layers", d->n_layers, "total_bytes",
+                            (json_int_t)d->total_bytes, "memory_bytes",
+                            (json_int_t)d->memory_bytes));
+    }
+    return rows;
+}
+
 /* The names that llama.cpp's server has come first; what follows is our own. */
 void api_props(pn_service *service, pn_exchange *x) {
     const puna_memory_plan *plan = &service->plan;
-    json_t *object = json_pack("{s:{s:i, s:o}, s:i, s:s, s:s, s:s, s:s, s:o, s:s, s:b, s:o}",
+    json_t *object = json_pack("{s:{s:i, s:o}, s:i, s:s, s:s, s:s, s:s, s:o, s:s, s:b, s:o, s:s, s:o}",
                                "default_generation_settings", "n_ctx", plan->n_ctx, "params",
                                sampling_facts(&service->defaults), "total_slots", plan->n_seq,
                                "model_alias", service->model_name, "model_path",
@@ -67,7 +82,8 @@ void api_props(pn_service *service, pn_exchange *x) {
                                "build_info", "puna " PUNA_VERSION, "model", model_facts(service),
                                "chat_format", service->chat ? puna_chat_source(service->chat) : "",
                                "chat", service->chat != NULL, "chat_error",
-                               service->chat ? json_null() : json_string(service->chat_error.msg));
+                               service->chat ? json_null() : json_string(service->chat_error.msg),
+                               "where", plan->where, "devices", device_facts(plan));
     reply_json(x, object);
 }
 

@@ -168,6 +168,25 @@ static void write_scheduler(FILE *out, puna_scheduler *scheduler) {
                 stats.n_kv > 0 ? (double)stats.n_kv_used / (double)stats.n_kv : 0);
 }
 
+/* By device: "cpu", or the number of a card. */
+static void write_devices(FILE *out, puna_scheduler *scheduler) {
+    static const char *const names[] = {"puna_device_layers", "puna_device_bytes"};
+    static const char *const helps[] = {"Layers that the device computes, with the output.",
+                                        "Bytes of its memory that the engine takes."};
+    puna_memory_plan plan = {.size = sizeof plan};
+    puna_scheduler_get_plan(scheduler, &plan);
+    for (int k = 0; k < 2; k++) {
+        write_head(out, names[k], "gauge", helps[k]);
+        for (int32_t i = 0; i < plan.n_devices; i++) {
+            const puna_device_plan *d = &plan.devices[i];
+            char device[16] = "cpu";
+            if (d->gpu >= 0) snprintf(device, sizeof device, "%d", (int)d->gpu);
+            fprintf(out, "%s{device=\"%s\"} %llu\n", names[k], device,
+                    k == 0 ? (unsigned long long)d->n_layers : (unsigned long long)d->total_bytes);
+        }
+    }
+}
+
 static void write_histogram(FILE *out, const histogram *h, const counts *c) {
     uint64_t below = 0;
     write_head(out, h->name, "histogram", h->help);
@@ -217,6 +236,7 @@ char *pn_metrics_text(pn_metrics *m, puna_scheduler *scheduler, size_t *n_bytes)
     FILE *out = open_memstream(&text, n_bytes);
     if (!out) return NULL;
     write_scheduler(out, scheduler);
+    write_devices(out, scheduler);
     pthread_mutex_lock(&m->lock);
     for (int i = 0; i < N_HISTOGRAMS; i++) write_histogram(out, &histograms[i], &m->counts[i]);
     write_responses(out, m);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from . import _binding
 from ._binding import PunaError, lib
@@ -92,6 +92,15 @@ def kv_type(type_k: Optional[int], type_v: Optional[int]) -> int:
     return max(found, key=_KV_PRECISION.index)
 
 
+def gpu_layers(n_gpu_layers: Union[int, str]) -> int:
+    """What the library calls it. Any negative number stands for all layers, as with llama-cpp-python."""
+    if n_gpu_layers == "auto":
+        return _binding.PUNA_GPU_LAYERS_AUTO
+    if not isinstance(n_gpu_layers, int):
+        raise ValueError('n_gpu_layers is a number of layers, -1 for all or "auto", not %r' % (n_gpu_layers,))
+    return max(_binding.PUNA_GPU_LAYERS_ALL, n_gpu_layers)
+
+
 def open_engine(
     model: Model,
     n_ctx: Optional[int],
@@ -100,7 +109,10 @@ def open_engine(
     n_parallel: Optional[int],
     kv: int,
     max_draft: int,
-    n_gpu_layers: int = 0,
+    n_gpu_layers: Union[int, str] = 0,
+    split_mode: int = _binding.PUNA_SPLIT_LAYER,
+    main_gpu: int = 0,
+    tensor_split: Optional[Sequence[float]] = None,
 ) -> Engine:
     """ValueError when no engine of these sizes can be opened.
 
@@ -115,7 +127,14 @@ def open_engine(
     options.n_threads = n_threads or 0
     options.kv_type = kv
     options.max_draft = max_draft
-    options.n_gpu_layers = max(-1, n_gpu_layers)
+    options.n_gpu_layers = gpu_layers(n_gpu_layers)
+    options.split_mode = split_mode
+    options.main_gpu = main_gpu
+    shares = list(tensor_split or ())
+    if len(shares) > _binding.PUNA_MAX_GPUS:
+        raise ValueError("tensor_split has %d shares, there are at most %d cards" % (len(shares), _binding.PUNA_MAX_GPUS))
+    for i, share in enumerate(shares):
+        options.tensor_split[i] = share
     try:
         for n_seq in (n_parallel,) if n_parallel else N_PARALLEL:
             options.n_seq = n_seq
@@ -142,6 +161,25 @@ class Device(dict[str, Any]):
     def __str__(self) -> str:
         lines = ["%s: %s" % (key.replace("_", " "), value) for key, value in self.items() if value not in (None, "")]
         return "\n".join(lines)
+
+
+def devices(plan: Any) -> List[Dict[str, Any]]:
+    """Which layers each device computes, in their order, and the bytes it takes. The last layer is the output."""
+    found = []
+    for device in plan.devices[: plan.n_devices]:
+        found.append(
+            {
+                "name": device.name.decode(),
+                "gpu": device.gpu if device.gpu >= 0 else None,
+                "first_layer": device.first_layer,
+                "layers": device.n_layers,
+                "weights_bytes": device.weights_bytes,
+                "kv_bytes": device.kv_bytes,
+                "total_bytes": device.total_bytes,
+                "memory_bytes": device.memory_bytes or None,
+            }
+        )
+    return found
 
 
 _told: set[str] = set()

@@ -84,7 +84,10 @@ class Llama:
 
     Args:
         model_path: A GGUF file (of a split model its first part).
-        n_gpu_layers: Layers to compute on a GPU, -1 for all. What cannot be is computed on the CPU, and said once.
+        n_gpu_layers: The last layers of the model that NVIDIA cards compute, -1 for all, "auto" for as many as fit. What
+            cannot be is computed on the CPU, and said once.
+        split_mode, main_gpu, tensor_split: Several cards: 0 takes main_gpu alone; else main_gpu alone where all fits
+            there, or all cards by their free memory, or by the shares of tensor_split.
         vocab_only: Open the vocabulary only, to tokenize.
         use_mmap, use_mlock: Map the file (default) or read it; keep it in RAM.
         kv_overrides: Metadata keys that count as if the file said so.
@@ -117,7 +120,7 @@ class Llama:
         self,
         model_path: str,
         *,
-        n_gpu_layers: int = 0,
+        n_gpu_layers: Union[int, str] = 0,
         split_mode: int = 1,
         main_gpu: int = 0,
         tensor_split: Optional[List[float]] = None,
@@ -204,8 +207,9 @@ class Llama:
         if not vocab_only:
             kv = _setup.kv_type(type_k, type_v)
             self._engine = _setup.open_engine(
-                self._model, n_ctx, n_batch, n_threads, n_parallel, kv, self._max_draft, n_gpu_layers
-            )
+                self._model, n_ctx, n_batch, n_threads, n_parallel, kv, self._max_draft, n_gpu_layers, split_mode,
+                main_gpu, tensor_split,
+            )  # fmt: skip
         plan = self._engine.plan if self._engine is not None else None
         self._n_ctx: int = plan.n_ctx if plan is not None else n_ctx or 512
         self._n_vocab = self._model.n_vocab()
@@ -308,10 +312,11 @@ class Llama:
             isa=lib.puna_cpu_isa().decode(),
             threads=self.n_threads,
             layers=info.n_layer,
-            gpu_layers_asked=info.n_layer + 1 if asked == 0x7FFFFFFF else asked,
+            gpu_layers_asked=info.n_layer + 1 if asked in (0x7FFFFFFF, "auto") else asked,
             gpu_layers=plan.n_gpu_layers if plan is not None else 0,
             where=plan.where.decode() if plan is not None else None,
             gpu_bytes=plan.gpu_bytes if plan is not None else 0,
+            devices=_setup.devices(plan) if plan is not None else [],
             weights_bytes=info.file_bytes,
             memory_bytes=engine.plan.total_bytes if engine is not None else 0,
             kv_bytes=engine.plan.kv_bytes if engine is not None else 0,

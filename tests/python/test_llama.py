@@ -600,6 +600,17 @@ print(report)
     assert result.stdout.startswith("cpu 31 0 30\nbackend: cpu\n")
 
 
+def test_settings_of_several_cards(model_path):
+    with Llama(model_path, n_ctx=64, n_parallel=1, n_gpu_layers="auto", split_mode=1, main_gpu=0, tensor_split=[3, 1]) as llm:
+        (device,) = llm.device_report()["devices"]
+        assert (device["name"], device["gpu"], device["first_layer"], device["layers"]) == ("CPU", None, 0, 31)
+        assert device["kv_bytes"] == llm.device_report()["kv_bytes"]
+    with pytest.raises(ValueError, match='n_gpu_layers is a number of layers, -1 for all or "auto"'):
+        Llama(model_path, n_gpu_layers="most")
+    with pytest.raises(ValueError, match="tensor_split has 17 shares, there are at most 16 cards"):
+        Llama(model_path, tensor_split=[1] * 17)
+
+
 def test_it_is_silent(model_path):
     code = """
 import sys

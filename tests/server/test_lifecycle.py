@@ -130,6 +130,16 @@ def test_sizes(start_server):
     assert settings["n_ctx"] == 128 and settings["params"]["temperature"] == 0.25 and settings["params"]["top_k"] == 7
 
 
+def test_devices(start_server):
+    server = start_server()
+    props = server.get("/props").json()
+    (device,) = props["devices"]
+    assert (device["name"], device["gpu"], device["first_layer"]) == ("CPU", None, 0) and props["where"] == "the CPU computes all layers"
+    text = server.get("/metrics").body.decode()
+    assert 'puna_device_layers{device="cpu"} %d\n' % device["n_layers"] in text
+    assert 'puna_device_bytes{device="cpu"} %d\n' % device["total_bytes"] in text
+
+
 # ---- what is counted
 
 

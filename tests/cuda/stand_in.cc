@@ -1,7 +1,9 @@
 /* stand_in.cc: the functions of the CUDA driver that src/cuda uses, without a card: the kernels of
  * src/cuda/kernels.cu run through the emulator.
  *
- * Work given to a stream waits until someone synchronises: buffers that the host reuses too early show. Memory
+ * Cards are apart: each has its blocks, its work and its context, and may be lost alone. While the work of one
+ * runs, memory of the others has no access rights; copies between cards and streams of another card's context are
+ * misuse. Work given to a stream waits until someone synchronises: buffers that the host reuses too early show. Memory
  * of the device has no access rights except while that work runs, so the host cannot touch it; each block
  * ends at a page without rights, and begins behind one; what is left of its own pages is looked at after every
  * kernel. New memory is filled with ones (floats: NaN).
@@ -63,17 +65,31 @@ struct work {
     size_t shared_bytes;
 };
 
+struct card {
+    std::map<uint64_t, block> blocks; /* by address */
+    std::vector<work> queue;
+    int n_contexts;
+    bool is_lost;
+};
+
 std::recursive_mutex mutex;
-std::map<uint64_t, block> blocks; /* by address */
+card cards[STAND_IN_CARDS];
 std::map<unsigned char *, size_t> pinned;
-std::vector<work> queue;
 struct graph {
+    const card *on;
     std::vector<work> works;
 };
 graph *captured; /* what is being captured now, or NULL */
 bool is_captured_in_vain;
-thread_local bool has_context;
-bool is_lost;
+thread_local card *current;
+
+int number(const card *c) {
+    return static_cast<int>(c - cards);
+}
+size_t total_bytes(int device) {
+    const size_t own = pn_stand_in.total_of[device];
+    return own ? own : pn_stand_in.total_bytes;
+}
 
 [[noreturn]] void misuse(const char *what) {
     fprintf(stderr, "stand-in driver: %s\n", what);
@@ -86,15 +102,15 @@ bool ends(long *countdown) {
 }
 
 void set_rights(int rights) {
-    for (auto &b : blocks)
+    for (auto &b : current->blocks)
         if (mprotect(b.second.mapping + PAGE, b.second.mapping_bytes - 2 * PAGE, rights) != 0)
             misuse("mprotect");
 }
 
-/* That a range lies in one block. */
+/* That a range lies in one block of the current card. */
 void check_range(uint64_t address, size_t bytes) {
-    auto after = blocks.upper_bound(address);
-    if (after == blocks.begin()) misuse("a copy outside of device memory");
+    auto after = current->blocks.upper_bound(address);
+    if (after == current->blocks.begin()) misuse("a copy outside of device memory");
     --after;
     if (address + bytes > after->first + after->second.bytes)
         misuse("a copy beyond the end of a block of device memory");
@@ -119,7 +135,7 @@ bool is_whole(const unsigned char *from, const unsigned char *end) {
     return true;
 }
 void check_guards(const char *kernel) {
-    for (const auto &entry : blocks) {
+    for (const auto &entry : current->blocks) {
         const block &b = entry.second;
         const unsigned char *const at = reinterpret_cast<unsigned char *>(entry.first);
         if (is_whole(b.mapping + PAGE, at) &&
@@ -146,15 +162,17 @@ void run(const work &w) {
 }
 
 void add(const work &w) {
-    (captured ? captured->works : queue).push_back(w);
+    (captured ? captured->works : current->queue).push_back(w);
 }
 
+/* What the current card has to do. */
 int finish(void) {
     if (captured) { /* waiting for what is not run */
         is_captured_in_vain = true;
         return CAPTURE_UNSUPPORTED;
     }
-    if (is_lost) {
+    std::vector<work> &queue = current->queue;
+    if (current->is_lost) {
         queue.clear();
         return LAUNCH_FAILED;
     }
@@ -167,8 +185,13 @@ int finish(void) {
 }
 
 int usable(void) {
-    if (!has_context) return INVALID_CONTEXT;
-    return is_lost ? LAUNCH_FAILED : SUCCESS;
+    if (!current) return INVALID_CONTEXT;
+    return current->is_lost ? LAUNCH_FAILED : SUCCESS;
+}
+
+/* A stream is its card; NULL is the default one of the current card. */
+void check_stream(const void *stream) {
+    if (stream && stream != current) misuse("a stream of another card's context");
 }
 } // namespace
 
@@ -203,32 +226,35 @@ EXPORT int cuDeviceGetAttribute(int *value, int attribute, int) {
     *value = attribute == 75 ? 9 : attribute == 76 ? 0 : attribute == 16 ? 132 : 0;
     return SUCCESS;
 }
-EXPORT int cuDeviceTotalMem_v2(size_t *bytes, int) {
-    *bytes = pn_stand_in.total_bytes;
+EXPORT int cuDeviceTotalMem_v2(size_t *bytes, int device) {
+    *bytes = total_bytes(device);
     return SUCCESS;
 }
 
-EXPORT int cuDevicePrimaryCtxRetain(void **context, int) {
+EXPORT int cuDevicePrimaryCtxRetain(void **context, int device) {
     LOCK;
     pn_stand_in.n_contexts++;
-    *context = &pn_stand_in;
+    if (cards[device].n_contexts++ == 0) pn_stand_in.n_contexts_made++;
+    *context = &cards[device];
     return SUCCESS;
 }
-EXPORT int cuDevicePrimaryCtxRelease_v2(int) {
+EXPORT int cuDevicePrimaryCtxRelease_v2(int device) {
     LOCK;
-    if (--pn_stand_in.n_contexts < 0) misuse("a context is given back twice");
-    if (pn_stand_in.n_contexts == 0) is_lost = false;
+    pn_stand_in.n_contexts--;
+    if (--cards[device].n_contexts < 0) misuse("a context is given back twice");
+    if (cards[device].n_contexts == 0) cards[device].is_lost = false;
     return SUCCESS;
 }
 EXPORT int cuCtxSetCurrent(void *context) {
     LOCK;
-    has_context = context != nullptr;
+    current = static_cast<card *>(context);
+    if (current && current->n_contexts == 0) misuse("a context that was given back");
     return SUCCESS;
 }
-EXPORT int cuMemGetInfo_v2(size_t *free_bytes, size_t *total_bytes) {
+EXPORT int cuMemGetInfo_v2(size_t *free_bytes, size_t *all_bytes) {
     NEED_CONTEXT;
-    *total_bytes = pn_stand_in.total_bytes;
-    *free_bytes = pn_stand_in.total_bytes - pn_stand_in.bytes;
+    *all_bytes = total_bytes(number(current));
+    *free_bytes = *all_bytes - pn_stand_in.bytes_of[number(current)];
     return SUCCESS;
 }
 
@@ -238,7 +264,8 @@ EXPORT int cuMemAlloc_v2(uint64_t *address, size_t bytes) {
     if (captured) misuse("memory is taken while a graph is captured");
     pn_stand_in.n_allocs++;
     if (ends(&pn_stand_in.fail_alloc)) return OUT_OF_MEMORY;
-    if (bytes > pn_stand_in.total_bytes - pn_stand_in.bytes) return OUT_OF_MEMORY;
+    size_t *taken = &pn_stand_in.bytes_of[number(current)];
+    if (bytes > total_bytes(number(current)) - *taken) return OUT_OF_MEMORY;
     block b;
     const size_t room = (bytes + 15) / 16 * 16;
     b.bytes = bytes;
@@ -252,19 +279,21 @@ EXPORT int cuMemAlloc_v2(uint64_t *address, size_t bytes) {
     guard(b, at);
     mprotect(b.mapping + PAGE, b.mapping_bytes - 2 * PAGE, PROT_NONE);
     *address = reinterpret_cast<uint64_t>(at);
-    blocks[*address] = b;
+    current->blocks[*address] = b;
     pn_stand_in.bytes += bytes;
+    *taken += bytes;
     return SUCCESS;
 }
 EXPORT int cuMemFree_v2(uint64_t address) {
     LOCK;
-    if (!has_context) return INVALID_CONTEXT;
+    if (!current) return INVALID_CONTEXT;
     (void)finish();
-    auto b = blocks.find(address);
-    if (b == blocks.end()) misuse("memory is freed that was not taken");
+    auto b = current->blocks.find(address);
+    if (b == current->blocks.end()) misuse("memory is freed that was not taken");
     munmap(b->second.mapping, b->second.mapping_bytes);
     pn_stand_in.bytes -= b->second.bytes;
-    blocks.erase(b);
+    pn_stand_in.bytes_of[number(current)] -= b->second.bytes;
+    current->blocks.erase(b);
     return SUCCESS;
 }
 EXPORT int cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
@@ -281,8 +310,8 @@ EXPORT int cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
 }
 EXPORT int cuMemFreeHost(void *memory) {
     LOCK;
-    if (!has_context) return INVALID_CONTEXT;
-    for (const work &w : queue)
+    if (!current) return INVALID_CONTEXT;
+    for (const work &w : current->queue)
         if (w.kind != work::LAUNCH && w.host == memory)
             misuse("pinned memory is freed while in use");
     auto p = pinned.find(static_cast<unsigned char *>(memory));
@@ -293,8 +322,9 @@ EXPORT int cuMemFreeHost(void *memory) {
     return SUCCESS;
 }
 
-EXPORT int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *) {
+EXPORT int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *stream) {
     NEED_CONTEXT;
+    check_stream(stream);
     check_range(to, bytes);
     unsigned char *host = static_cast<unsigned char *>(const_cast<void *>(from));
     check_pinned(host, bytes);
@@ -312,8 +342,9 @@ EXPORT int cuMemcpyHtoD_v2(uint64_t to, const void *from, size_t bytes) {
     pn_stand_in.n_pageable++;
     return SUCCESS;
 }
-EXPORT int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
+EXPORT int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *stream) {
     NEED_CONTEXT;
+    check_stream(stream);
     check_range(from, bytes);
     unsigned char *host = static_cast<unsigned char *>(to);
     check_pinned(host, bytes);
@@ -322,8 +353,9 @@ EXPORT int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
     add(work{work::OUT, 0, from, host, bytes, nullptr, {}, {}, {}, 0});
     return SUCCESS;
 }
-EXPORT int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *) {
+EXPORT int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *stream) {
     NEED_CONTEXT;
+    check_stream(stream);
     check_range(from, bytes);
     check_range(to, bytes);
     add(work{work::WITHIN, to, from, nullptr, bytes, nullptr, {}, {}, {}, 0});
@@ -333,7 +365,7 @@ EXPORT int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *
 EXPORT int cuStreamCreate(void **stream, unsigned) {
     NEED_CONTEXT;
     pn_stand_in.n_streams++;
-    *stream = &queue;
+    *stream = current;
     return SUCCESS;
 }
 EXPORT int cuStreamDestroy_v2(void *) {
@@ -341,9 +373,10 @@ EXPORT int cuStreamDestroy_v2(void *) {
     pn_stand_in.n_streams--;
     return SUCCESS;
 }
-EXPORT int cuStreamSynchronize(void *) {
+EXPORT int cuStreamSynchronize(void *stream) {
     LOCK;
-    return has_context ? finish() : INVALID_CONTEXT;
+    if (current) check_stream(stream);
+    return current ? finish() : INVALID_CONTEXT;
 }
 EXPORT int cuEventCreate(void **event, unsigned) {
     NEED_CONTEXT;
@@ -363,7 +396,7 @@ EXPORT int cuEventRecord(void *, void *) {
 }
 EXPORT int cuEventSynchronize(void *) {
     LOCK;
-    return has_context ? finish() : INVALID_CONTEXT;
+    return current ? finish() : INVALID_CONTEXT;
 }
 
 EXPORT int cuModuleLoadData(void **module, const void *image) {
@@ -373,7 +406,7 @@ EXPORT int cuModuleLoadData(void **module, const void *image) {
     if (strncmp(text, "refused", 7) == 0) return pn_stand_in.image_result;
     snprintf(pn_stand_in.image, sizeof pn_stand_in.image, "%s", text);
     pn_stand_in.n_modules++;
-    *module = &blocks;
+    *module = current;
     return SUCCESS;
 }
 EXPORT int cuModuleUnload(void *) {
@@ -389,16 +422,17 @@ EXPORT int cuModuleGetFunction(void **function, void *, const char *name) {
     return SUCCESS;
 }
 EXPORT int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
-                          unsigned by, unsigned bz, unsigned shared_bytes, void *,
+                          unsigned by, unsigned bz, unsigned shared_bytes, void *stream,
                           void **parameters, void **) {
     NEED_CONTEXT;
+    check_stream(stream);
     const emu_kernel *kernel = static_cast<const emu_kernel *>(function);
     if (!kernel || gx == 0 || gy == 0 || gz == 0 || gy > 65535 || gz > 65535 || gx > 0x7fffffff ||
         bx * by * bz > 1024 || shared_bytes > 48 * 1024)
         return INVALID_VALUE;
     pn_stand_in.n_launches++;
     if (ends(&pn_stand_in.fail_launch)) {
-        is_lost = true;
+        current->is_lost = true;
         return LAUNCH_FAILED;
     }
     const unsigned char *args = static_cast<const unsigned char *>(parameters[0]);
@@ -408,11 +442,12 @@ EXPORT int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz,
     return SUCCESS;
 }
 
-EXPORT int cuStreamBeginCapture_v2(void *, int mode) {
+EXPORT int cuStreamBeginCapture_v2(void *stream, int mode) {
     NEED_CONTEXT;
+    check_stream(stream);
     if (mode < 0 || mode > 2 || captured) return INVALID_VALUE;
     if (ends(&pn_stand_in.fail_capture_begin)) return OUT_OF_MEMORY;
-    captured = new graph;
+    captured = new graph{current, {}};
     is_captured_in_vain = false;
     return SUCCESS;
 }
@@ -422,6 +457,7 @@ EXPORT int cuStreamEndCapture(void *, void **out) {
     *out = nullptr;
     captured = nullptr;
     if (!g) return INVALID_VALUE;
+    const bool is_lost = g->on->is_lost;
     if (is_lost || is_captured_in_vain || ends(&pn_stand_in.fail_capture_end)) {
         delete g;
         return is_lost ? LAUNCH_FAILED : CAPTURE_INVALIDATED;
@@ -438,8 +474,10 @@ EXPORT int cuGraphInstantiateWithFlags(void **exec, void *g, unsigned long long 
     pn_stand_in.n_graphs++;
     return SUCCESS;
 }
-EXPORT int cuGraphLaunch(void *exec, void *) {
+EXPORT int cuGraphLaunch(void *exec, void *stream) {
     NEED_CONTEXT;
+    check_stream(stream);
+    if (static_cast<const graph *>(exec)->on != current) misuse("a graph of another card");
     if (ends(&pn_stand_in.fail_graph_launch)) return OUT_OF_MEMORY;
     pn_stand_in.n_graph_launches++;
     for (const work &w : static_cast<const graph *>(exec)->works) add(w);

@@ -6,11 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { STAND_IN_CARDS = 4 };
+
 typedef struct stand_in {
     int version; /* of CUDA, as cuDriverGetVersion says it */
-    int n_devices;
+    int n_devices; /* up to STAND_IN_CARDS, each with memory and work of its own */
     int init_result; /* of cuInit */
-    size_t total_bytes;
+    size_t total_bytes; /* of each card */
     uint64_t seed; /* of the order of threads and blocks */
     /* Countdowns: the n-th such call from now on fails, n = 1, 2, ...; 0: none does. A launch that fails loses the
      * device: everything after it fails too, until the context is given back. */
@@ -27,6 +29,9 @@ typedef struct stand_in {
     /* copies from the card to the host so far */
     long n_copies_out;
     size_t bytes_out;
+    size_t total_of[STAND_IN_CARDS]; /* in place of total_bytes; 0: that */
+    size_t bytes_of[STAND_IN_CARDS];
+    long n_contexts_made; /* from nothing, what takes long on a card */
 } stand_in;
 
 #endif

@@ -384,6 +384,183 @@ static void test_auto(void **state) {
     puna_engine_free(e);
 }
 
+/* ---- several cards ---- */
+
+static puna_engine_options several(int32_t n_gpu_layers, float a, float b, float c) {
+    puna_engine_options o = engine_options(3, 40, 1);
+    o.n_gpu_layers = n_gpu_layers;
+    o.gpu_required = true;
+    o.prefix_cache = true;
+    o.tensor_split[0] = a;
+    o.tensor_split[1] = b;
+    o.tensor_split[2] = c;
+    return o;
+}
+
+/* Layers that each of three cards has, in the plan, and in bytes on it. */
+static void assert_layers(const puna_memory_plan *plan, int32_t a, int32_t b, int32_t c) {
+    const int32_t want[3] = {a, b, c};
+    int32_t seen[3] = {0};
+    uint64_t bytes[3] = {0};
+    for (int32_t i = 0; i < plan->n_devices; i++) {
+        const puna_device_plan *d = &plan->devices[i];
+        if (d->gpu < 0) continue;
+        assert_in_range(d->gpu, 0, 2);
+        seen[d->gpu] += d->n_layers;
+        bytes[d->gpu] += d->total_bytes;
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(seen[i], want[i]);
+        assert_int_equal(driver->bytes_of[i], bytes[i]);
+    }
+}
+
+static void test_several_cards_give_the_bits_of_the_cpu(void **state) {
+    (void)state;
+    static outcome want[2], seen[2];
+    static record wanted, shown;
+    static const struct {
+        int32_t n_layers;
+        float shares[3];
+        int32_t layers[3];
+    } cases[] = {
+        {-1, {1, 1, 1}, {1, 1, 1}}, {-1, {3, 0, 1}, {3, 0, 0}}, {-1, {2, 0, 1}, {2, 0, 1}},
+        {2, {0, 5, 5}, {0, 1, 1}},  {1, {1, 1, 1}, {1, 0, 0}},  {99, {0, 0, 0.5f}, {0, 0, 3}},
+    };
+    puna_engine *cpu = open_split(0, PUNA_KV_F16);
+    run_three(cpu, &want[0], &want[1], &wanted);
+    puna_engine_free(cpu);
+    driver->n_devices = 3;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const float *shares = cases[i].shares;
+        const int32_t *layers = cases[i].layers;
+        const puna_engine_options o = several(cases[i].n_layers, shares[0], shares[1], shares[2]);
+        puna_memory_plan plan = {.size = sizeof plan};
+        puna_engine *e = open_engine_with(&o);
+        puna_engine_get_plan(e, &plan);
+        assert_layers(&plan, layers[0], layers[1], layers[2]);
+        run_three(e, &seen[0], &seen[1], &shown);
+        puna_engine_free(e);
+        assert_same_outcome(&want[0], &seen[0]);
+        assert_same_outcome(&want[1], &seen[1]);
+        assert_memory_equal(&wanted, &shown, sizeof wanted);
+        assert_int_equal(driver->bytes + driver->host_bytes + (size_t)driver->n_contexts, 0);
+    }
+    driver->n_devices = 1;
+}
+
+static void open_and_see(const puna_engine_options *o, puna_memory_plan *plan) {
+    puna_engine *e = open_engine_with(o);
+    *plan = (puna_memory_plan){.size = sizeof *plan};
+    puna_engine_get_plan(e, plan);
+    puna_engine_free(e);
+}
+
+/* Without shares: one card when it has room, else all by their memory; nobody looks at a card in vain. */
+static void test_which_cards(void **state) {
+    (void)state;
+    puna_engine_options o = several(-1, 0, 0, 0);
+    puna_memory_plan plan;
+    puna_error err;
+    puna_engine *e;
+    driver->n_devices = 3;
+    driver->n_contexts_made = 0;
+    o.main_gpu = 1;
+    open_and_see(&o, &plan);
+    assert_string_equal(plan.where, "3/3 layers on Emulated Card, 0.0 GiB of 2.0");
+    assert_int_equal(plan.devices[0].gpu, 1);
+    assert_int_equal(driver->n_contexts_made, 1);
+    const size_t all = (size_t)plan.gpu_bytes, reserve = (size_t)128 << 20;
+
+    for (int i = 0; i < 3; i++) driver->total_of[i] = reserve + all - 1;
+    open_and_see(&o, &plan);
+    assert_int_equal(plan.n_gpu_layers, 3);
+    assert_true(plan.n_devices > 1 && plan.devices[0].gpu == 0);
+    assert_non_null(strstr(plan.where, "on Emulated Card (0), 0.0 GiB of 0.1; "));
+    assert_int_equal(driver->n_contexts_made, 1 + 3);
+    driver->total_of[0] = reserve; /* full */
+    open_and_see(&o, &plan);
+    assert_int_equal(plan.n_gpu_layers, 3);
+    assert_int_equal(plan.devices[0].gpu, 1);
+    assert_int_equal(plan.devices[1].gpu, 2);
+
+    o.split_mode = PUNA_SPLIT_NONE;
+    assert_int_equal(puna_engine_open(model, &o, &e, &err), PUNA_E_LIMIT);
+    assert_non_null(strstr(err.msg, "MiB are needed on Emulated Card"));
+    for (int i = 0; i < 3; i++) driver->total_of[i] = 0;
+    o.main_gpu = 5;
+    assert_int_equal(puna_engine_open(model, &o, &e, &err), PUNA_E_ARG);
+    assert_non_null(strstr(err.msg, "there are 3 cards, and none with the number 5"));
+    o.main_gpu = -1;
+    assert_int_equal(puna_engine_open(model, &o, &e, &err), PUNA_E_ARG);
+    o.main_gpu = 0;
+    o.tensor_split[1] = -1;
+    assert_int_equal(puna_engine_open(model, &o, &e, &err), PUNA_E_ARG);
+    assert_int_equal(driver->n_contexts, 0);
+    driver->n_devices = 1;
+}
+
+/* As many layers as several cards hold. */
+static void test_auto_on_several_cards(void **state) {
+    (void)state;
+    puna_engine_options o = several(PUNA_GPU_LAYERS_AUTO, 0, 0, 0);
+    puna_memory_plan plan, alone;
+    driver->n_devices = 2;
+    o.n_gpu_layers = 2;
+    open_and_see(&o, &alone);
+    o.n_gpu_layers = PUNA_GPU_LAYERS_AUTO;
+    driver->total_of[0] = ((size_t)512 << 20) + (size_t)alone.gpu_bytes;
+    driver->total_of[1] = (size_t)512 << 20;
+    open_and_see(&o, &plan);
+    assert_int_equal(plan.n_gpu_layers, 2);
+    for (int i = 0; i < 2; i++) driver->total_of[i] += i ? driver->total_of[0] : 200000;
+    driver->total_of[1] -= (size_t)512 << 20; /* the first layer has the embedding beside it */
+    open_and_see(&o, &plan);
+    assert_int_equal(plan.n_gpu_layers, 3);
+    assert_int_equal(plan.n_devices, 2);
+    for (int i = 0; i < 2; i++) driver->total_of[i] = 0;
+    driver->n_devices = 1;
+}
+
+/* Whatever fails on whichever card: a status with words, and nothing is kept. */
+static void test_failures_of_several_cards(void **state) {
+    (void)state;
+    const puna_engine_options o = several(-1, 1, 1, 1);
+    puna_status status = PUNA_E_NOMEM;
+    puna_engine *e;
+    puna_error err;
+    driver->n_devices = 3;
+    for (long n = 1; status != PUNA_OK; n++) {
+        driver->fail_alloc = n;
+        status = puna_engine_open(model, &o, &e, &err);
+        if (status == PUNA_OK) break;
+        assert_int_equal(status, PUNA_E_NOMEM);
+        assert_int_equal(driver->bytes + driver->host_bytes, 0);
+        assert_int_equal(driver->n_contexts + driver->n_streams + driver->n_modules, 0);
+    }
+    driver->fail_alloc = 0;
+    puna_engine_free(e);
+    int32_t prompt[5], n_events;
+    puna_event events[8];
+    make_prompt(prompt, 5, 1);
+    for (long n = 1;; n++) {
+        e = open_engine_with(&o);
+        puna_seq *s = open_seq(e, 2);
+        feed(s, prompt, 5);
+        driver->fail_launch = n;
+        status = puna_engine_step(e, events, 8, &n_events, &err);
+        if (status != PUNA_OK) {
+            assert_int_equal(status, PUNA_E_STATE);
+            assert_non_null(strstr(err.msg, "CUDA_ERROR_LAUNCH_FAILED"));
+        }
+        puna_engine_free(e);
+        assert_int_equal(driver->bytes + driver->host_bytes, 0);
+        if (status == PUNA_OK) break;
+    }
+    driver->fail_launch = 0;
+    driver->n_devices = 1;
+}
+
 /* A context that was not asked for is cut to what the card holds. */
 static void test_context_that_fits(void **state) {
     (void)state;
@@ -504,6 +681,10 @@ int main(void) {
         cmocka_unit_test(test_plan_of_a_split),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_several_cards_give_the_bits_of_the_cpu),
+        cmocka_unit_test(test_which_cards),
+        cmocka_unit_test(test_auto_on_several_cards),
+        cmocka_unit_test(test_failures_of_several_cards),
         cmocka_unit_test(test_kernels_of_a_step),
         cmocka_unit_test(test_real_model),
     };

@@ -398,8 +398,11 @@ static int set_gpu_layers(const row *r, int32_t *to, const char *value, const ch
         *to = PUNA_GPU_LAYERS_AUTO;
     else if (strcmp(value, "all") == 0)
         *to = PUNA_GPU_LAYERS_ALL;
-    else
+    else if (*value == '-' || (*value >= '0' && *value <= '9'))
         return set_whole(r, to, value, where);
+    else
+        return print_usage_error("%s needs a number of layers, all or auto, not '%s'", where,
+                                 value);
     return STATUS_DONE;
 }
 

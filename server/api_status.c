@@ -62,11 +62,11 @@ static json_t *device_facts(const puna_memory_plan *plan) {
     for (int32_t i = 0; rows && i < plan->n_devices; i++) {
         const puna_device_plan *d = &plan->devices[i];
         json_t *gpu = d->gpu >= 0 ? json_integer(d->gpu) : json_null();
-        json_array_append_new(
-            rows, json_pack("{s:s, s:o, s:i, s:i, s:I, s:I}", "name", d->name, "gpu", gpu,
-                            "first_layer", d->first_layer, "n_layers", d->n_layers, "total_bytes",
-                            (json_int_t)d->total_bytes, "memory_bytes",
-                            (json_int_t)d->memory_bytes));
+        json_array_append_new(rows,
+                              json_pack("{s:s, s:o, s:i, s:i, s:I, s:I}", "name", d->name, "gpu",
+                                        gpu, "first_layer", d->first_layer, "n_layers", d->n_layers,
+                                        "total_bytes", (json_int_t)d->total_bytes, "memory_bytes",
+                                        (json_int_t)d->memory_bytes));
     }
     return rows;
 }
@@ -74,16 +74,16 @@ static json_t *device_facts(const puna_memory_plan *plan) {
 /* The names that llama.cpp's server has come first; what follows is our own. */
 void api_props(pn_service *service, pn_exchange *x) {
     const puna_memory_plan *plan = &service->plan;
-    json_t *object = json_pack("{s:{s:i, s:o}, s:i, s:s, s:s, s:s, s:s, s:o, s:s, s:b, s:o, s:s, s:o}",
-                               "default_generation_settings", "n_ctx", plan->n_ctx, "params",
-                               sampling_facts(&service->defaults), "total_slots", plan->n_seq,
-                               "model_alias", service->model_name, "model_path",
-                               service->model_name, "chat_template", service->info.chat_template,
-                               "build_info", "puna " PUNA_VERSION, "model", model_facts(service),
-                               "chat_format", service->chat ? puna_chat_source(service->chat) : "",
-                               "chat", service->chat != NULL, "chat_error",
-                               service->chat ? json_null() : json_string(service->chat_error.msg),
-                               "where", plan->where, "devices", device_facts(plan));
+    json_t *object = json_pack(
+        "{s:{s:i, s:o}, s:i, s:s, s:s, s:s, s:s, s:o, s:s, s:b, s:o, s:s, s:o}",
+        "default_generation_settings", "n_ctx", plan->n_ctx, "params",
+        sampling_facts(&service->defaults), "total_slots", plan->n_seq, "model_alias",
+        service->model_name, "model_path", service->model_name, "chat_template",
+        service->info.chat_template, "build_info", "puna " PUNA_VERSION, "model",
+        model_facts(service), "chat_format", service->chat ? puna_chat_source(service->chat) : "",
+        "chat", service->chat != NULL, "chat_error",
+        service->chat ? json_null() : json_string(service->chat_error.msg), "where", plan->where,
+        "devices", device_facts(plan));
     reply_json(x, object);
 }
 

@@ -407,7 +407,7 @@ def test_layers_that_cannot_be_on_a_card():
         refused = puna("run", *args, *flags)
         assert refused.returncode == 2 and "at most 16 numbers from 0 on with commas" in refused.err
     refused = puna("run", *args, "-ngl", "most")
-    assert refused.returncode == 2 and "-ngl" in refused.err
+    assert refused.returncode == 2 and "a number of layers, all or auto, not 'most'" in refused.err
 
 
 @needs_model

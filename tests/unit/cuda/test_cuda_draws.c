@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-enum { N_PROMPT = 30, N_NEW = 9, MAX_DRAFT = 4, N_SEQ = 3 };
+enum { N_PROMPT = 18, N_NEW = 9, MAX_DRAFT = 4, N_SEQ = 3 };
 
 static int32_t prompt[N_PROMPT];
 
@@ -201,13 +201,12 @@ static void test_together(void **state) {
     (void)state;
     static outcome on_cpu[N_SEQ], on_card[N_SEQ];
     puna_engine *cpu = open_on(false, 0), *card = open_on(true, 0);
-    for (int way = 0; way < N_WAYS; way += 2)
-        for (int32_t room = 2; room <= 6; room += 4) {
-            run_together(cpu, way, 6, on_cpu);
-            run_together(card, way, room, on_card);
-            for (int i = 0; i < N_SEQ; i++)
-                assert_same_outcome(ways[(way + i) % N_WAYS].name, &on_cpu[i], &on_card[i]);
-        }
+    for (int way = 0; way < N_WAYS; way += N_SEQ) {
+        run_together(cpu, way, 6, on_cpu);
+        run_together(card, way, way % 2 ? 2 : 6, on_card); /* room for events */
+        for (int i = 0; i < N_SEQ; i++)
+            assert_same_outcome(ways[(way + i) % N_WAYS].name, &on_cpu[i], &on_card[i]);
+    }
     puna_engine_free(cpu);
     puna_engine_free(card);
 }

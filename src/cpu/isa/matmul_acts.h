@@ -20,7 +20,6 @@
 #define PN_PANEL_ROWS 12
 #define PN_FEW_ROWS                                                                                \
     6 /* up to here weights are unpacked for every 16 rows of them, beyond into tiles */
-#define PN_FEW_GROUP_SUBS 8 /* runs of 32 in a group */
 
 typedef struct pn_act_group {
     int8_t q[256];

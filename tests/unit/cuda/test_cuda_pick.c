@@ -9,6 +9,7 @@
 
 #include "cuda/cuda_device.h"
 #include "run/sampler_impl.h"
+#include "unit/run/plain_vocab.h"
 
 enum { N_KINDS = 13, N_AT_ONCE = 5, N_DRAWS = 2, N_HISTORY = 80 };
 
@@ -286,31 +287,7 @@ static pn_vocab *open_vocab(int32_t n) {
     for (int32_t i = 0; i < n; i++)
         tokens[i] = (pn_vocab_text){
             names[i], (size_t)snprintf(names[i], sizeof names[i], i % 40 ? "q%d" : "q:%d", i)};
-    pn_vocab_text merge = {"a b", 3};
-    const pn_vocab_source source = {.model = {"gpt2", 4},
-                                    .pre = {"gpt-2", 5},
-                                    .tokens = tokens,
-                                    .n_tokens = n,
-                                    .merges = &merge,
-                                    .n_merges = 1,
-                                    .has_merges = true,
-                                    .bos = -1,
-                                    .eos = n - 1,
-                                    .eot = -1,
-                                    .eom = -1,
-                                    .unk = -1,
-                                    .sep = -1,
-                                    .pad = -1,
-                                    .cls = -1,
-                                    .mask = -1,
-                                    .add_bos = -1,
-                                    .add_eos = -1,
-                                    .add_sep = -1,
-                                    .add_space_prefix = -1,
-                                    .remove_extra_whitespaces = -1};
-    pn_vocab *vocab = NULL;
-    puna_error err;
-    if (pn_vocab_open(&source, &vocab, &err) != PUNA_OK) fail_msg("vocabulary: %s", err.msg);
+    pn_vocab *vocab = open_plain_vocab(tokens, n);
     free(names);
     free(tokens);
     return vocab;
